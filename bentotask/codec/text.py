@@ -1,0 +1,72 @@
+"""JSON and text: strict on what comes in, strict on what goes out."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from bentotask.codec.problems import Problem, invalid, problem
+from bentotask.codec.values import Payload
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain; charset=utf-8"
+
+# A number that may be too large for a float: three digits of exponent, or a long run of digits.
+_HUGE = re.compile(rb"\d[eE]\+?\d{3}|\d{309}")
+
+
+def is_json(media_type: str) -> bool:
+    """Tell whether a body of this bare media type is JSON; none at all counts as JSON."""
+    return media_type in {"", JSON} or media_type.endswith("+json")
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Parse strict JSON.
+
+    Raises:
+        InvalidInput: it is not JSON, is nested deeper than 200 levels, or holds NaN or a number
+            beyond a float's range; the last two are named by their field.
+    """
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    try:
+        value = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise invalid(_not_a_number(raw) or _not_json(error)) from error
+    if _HUGE.search(raw) and (found := non_finite(value)) is not None:
+        raise invalid(found)
+    return value
+
+
+def non_finite(value: Any) -> Problem | None:
+    """Return the first NaN or infinity in ``value`` as a problem that names its place."""
+    stack: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while stack:
+        loc, node = stack.pop()
+        if isinstance(node, float) and not math.isfinite(node):
+            return problem("finite_number", loc, "NaN and infinity are not JSON; send null")
+        if isinstance(node, dict):
+            stack.extend(((*loc, key), item) for key, item in node.items())
+        elif isinstance(node, list):
+            stack.extend(((*loc, i), item) for i, item in enumerate(node))
+    return None
+
+
+def text_payload(text: str) -> Payload:
+    """Encode a string result: bare text, not a JSON string, as the peer answers."""
+    # A lone surrogate has no UTF-8; "?" in its place beats losing the whole result.
+    return Payload(text.encode("utf-8", "replace"), TEXT)
+
+
+def _not_a_number(raw: bytes) -> Problem | None:
+    """Find the NaN that the strict parser stopped at, if that is why it stopped."""
+    try:
+        return non_finite(from_json(raw))
+    except ValueError:
+        return None
+
+
+def _not_json(error: ValueError) -> Problem:
+    return problem("json_invalid", [], f"Invalid JSON: {error}")
