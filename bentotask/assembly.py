@@ -6,6 +6,7 @@ importing a service's module needs no broker.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
@@ -184,13 +185,16 @@ def service(inner: type | None = None, /, **options: Any) -> Any:
     Raises:
         DeclarationError: the class or an option cannot be served; says what to write instead.
     """
-    if inner is None:
-        return partial(_declare, options)
-    return _declare(options, inner)
+    frame = inspect.currentframe()
+    # Annotations are text under `from __future__ import annotations`; those of a class inside of a
+    # function, as in a test, name what only that function knows.
+    namespace = frame.f_back.f_locals if frame is not None and frame.f_back is not None else {}
+    declare = partial(_declare, options, dict(namespace))
+    return declare if inner is None else declare(inner)
 
 
-def _declare(options: Mapping[str, Any], inner: type) -> Service:
-    spec, checked = declared(inner, options)
+def _declare(options: Mapping[str, Any], namespace: Mapping[str, Any], inner: type) -> Service:
+    spec, checked = declared(inner, options, namespace)
     made = Service(spec, checked.celery)
     if checked.celery is not None:
         _ = made.celery  # a lent application learns of the tasks now: its worker imports only us

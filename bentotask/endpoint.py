@@ -301,8 +301,14 @@ def _problem(name: str, value: Any) -> str | None:
     return None if fine else advice
 
 
-def resolved(
-    method: Method[..., Any], *, service: str, attribute: str, queue: str, retention: float
+def resolved(  # noqa: PLR0913 - one keyword a fact that the service knows
+    method: Method[..., Any],
+    *,
+    service: str,
+    attribute: str,
+    queue: str,
+    retention: float,
+    namespace: Mapping[str, Any],
 ) -> Endpoint:
     """Return the endpoint that ``method`` is on the class of ``service``.
 
@@ -322,8 +328,10 @@ def resolved(
         route=(options.route or f"/{name}").rstrip("/"),
         is_task=method.is_task,
         options=options,
-        input=InputSchema.from_function(method.function, name=full_name, context_type=Context),
-        output=OutputSchema.from_function(method.function, name=full_name),
+        input=InputSchema.from_function(
+            method.function, name=full_name, context_type=Context, namespace=namespace
+        ),
+        output=OutputSchema.from_function(method.function, name=full_name, namespace=namespace),
         retention=options.retention or retention,
         queue=options.queue or queue,
     )

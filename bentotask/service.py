@@ -120,8 +120,15 @@ class ServiceSpec:
         return instance
 
 
-def declared(inner: Any, options: Mapping[str, Any]) -> tuple[ServiceSpec, ServiceOptions]:
+def declared(
+    inner: Any, options: Mapping[str, Any], namespace: Mapping[str, Any] | None = None
+) -> tuple[ServiceSpec, ServiceOptions]:
     """Return what ``@service(**options)`` on the class ``inner`` declares.
+
+    Args:
+        inner: the class.
+        options: what the decorator was given.
+        namespace: the names that its annotations may use besides its module's.
 
     Raises:
         DeclarationError: the class or an option cannot be served; says what to write instead.
@@ -135,7 +142,7 @@ def declared(inner: Any, options: Mapping[str, Any]) -> tuple[ServiceSpec, Servi
     spec = ServiceSpec(
         name=name,
         inner=inner,
-        endpoints=_endpoints(where, inner, name, retention),
+        endpoints=_endpoints(where, inner, name, retention, namespace or {}),
         resources=_resources(where, checked.resources),
         traffic=_traffic(where, checked.traffic),
         workers=checked.workers,
@@ -182,7 +189,9 @@ def _traffic(where: str, given: Mapping[str, Any]) -> Traffic:
     return traffic
 
 
-def _endpoints(where: str, inner: type, service: str, retention: float) -> dict[str, Endpoint]:
+def _endpoints(
+    where: str, inner: type, service: str, retention: float, namespace: Mapping[str, Any]
+) -> dict[str, Endpoint]:
     endpoints: dict[str, Endpoint] = {}
     for attribute in dir(inner):
         method = inspect.getattr_static(inner, attribute)
@@ -193,6 +202,7 @@ def _endpoints(where: str, inner: type, service: str, retention: float) -> dict[
                 attribute=attribute,
                 queue=f"bentotask.{service}",
                 retention=retention,
+                namespace=namespace,
             )
             _refuse_twins(where, endpoint, endpoints)
             endpoints[endpoint.name] = endpoint

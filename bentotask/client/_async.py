@@ -42,6 +42,10 @@ WALL: Final[Mapping[type[BaseException], type[TransportError]]] = {
 _FOREIGN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict)
 
 
+#: Connections at a time (further requests wait in line), and how many of them are kept open.
+_POOL: Final = httpx.Limits(max_connections=100, max_keepalive_connections=64)
+
+
 @functools.cache
 def _tls() -> ssl.SSLContext:
     # Reading the certificates takes longer than many a request, so it is done once a process.
@@ -60,7 +64,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.http = httpx.AsyncClient(verify=_tls())
+        self.http = httpx.AsyncClient(verify=_tls(), limits=_POOL)
         self._keeper = self._keep()
 
     @classmethod
@@ -96,7 +100,11 @@ class Connection:
         if self.loop.is_closed():
             return
         with contextlib.suppress(RuntimeError):  # it closed just now
-            self.loop.call_soon_threadsafe(lambda: self.loop.create_task(self.close()))
+            self.loop.call_soon_threadsafe(self._close_here)
+
+    def _close_here(self) -> None:
+        # Kept, because a loop holds its tasks only weakly.
+        self._closing = self.loop.create_task(self.close())
 
 
 def _release_all(connections: dict[int, Connection]) -> None:

@@ -27,6 +27,7 @@ from bentotask.errors import (
     ServerUnreachable,
     TaskCancelled,
     TaskFailed,
+    TaskNotDone,
     TaskNotFound,
     TooManyRequests,
     TransportError,
@@ -44,8 +45,8 @@ LONGEST_HOLD: Final = 25.0
 #: A request that changes nothing is asked again this often when its connection breaks.
 REPEATS: Final = 2
 
-#: How many answers in a row may be missing before a wait gives up.
-PATIENCE: Final = 5
+#: How many answers in a row may be missing before a wait gives up; ten of them span a restart.
+PATIENCE: Final = 10
 
 _BRIEF: Final = Backoff(initial=0.1, maximum=1.0)
 
@@ -134,11 +135,21 @@ def _unreadiness(timeout: float) -> Flow[str | None]:
 
 
 def call(endpoint: EndpointSchema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Flow[Any]:
-    """Run and wait for the result in one request."""
+    """Run and wait for the result in one request.
+
+    Raises:
+        TaskFailed: it ended without a result; with the status of its error.
+        TaskNotDone: it outlasted the server's patience; it goes on.
+    """
     body = encode_call(endpoint.bound(args, kwargs), endpoint.input)
     request = Request("POST", endpoint.route, body=body)
-    response = yield from ask(request, "call" if endpoint.is_task else "")
-    return _result(endpoint, response)
+    response = yield from exchange(request)
+    if response.ok:
+        return _result(endpoint, response)
+    error = error_from(response, "call" if endpoint.is_task else "")
+    if error.task_id is not None and not isinstance(error, TaskNotDone):
+        error = yield from _explained(endpoint, error.task_id, error)
+    raise error
 
 
 def submit(endpoint: EndpointSchema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Flow[str]:
@@ -172,7 +183,7 @@ def get(endpoint: EndpointSchema, task_id: str, hold: float = 0.0) -> Flow[Any]:
 def _explained(endpoint: EndpointSchema, task_id: str, error: HTTPError) -> Flow[HTTPError]:
     """Tell a task's own error from one of the asking.
 
-    A task chooses the status it fails with, so the answer to ``get`` alone cannot tell them apart.
+    A task chooses the status it fails with, so the answer alone cannot tell the two apart.
     """
     if isinstance(error, (NotCompleted, TaskNotFound)):
         return error

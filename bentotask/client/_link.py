@@ -217,8 +217,8 @@ def _reason(error: BaseException) -> str:
 def _words(error: OSError) -> str | None:
     # asyncio puts words of its own in place of the system's; those of the resolver (gaierror,
     # whose numbers are negative) are only in the error itself.
-    known = error.errno is not None and error.errno in errno.errorcode
-    return os.strerror(error.errno) if known else error.strerror
+    number = error.errno or 0
+    return os.strerror(number) if number in errno.errorcode else error.strerror
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

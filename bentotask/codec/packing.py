@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from bentotask.codec.values import Blob, Document
+from bentotask.codec.values import Blob, Document, is_plain
 
 _MAGIC = b"BTD1"
 _HEAD = struct.Struct(">4sII")
@@ -27,7 +27,9 @@ def pack(document: Document) -> bytes:
     """
     blobs: list[tuple[list[str | int], Blob]] = []
     try:
-        tree = to_json(_without_blobs(document, [], blobs))
+        # Most documents have no blob, and copying a large one costs more than encoding it.
+        plain = is_plain(document)
+        tree = to_json(document if plain else _without_blobs(document, [], blobs))
         index = to_json([(path, b.media_type, b.filename, len(b.data)) for path, b in blobs])
     except (PydanticSerializationError, RecursionError) as error:
         raise ValueError(f"a document that cannot be packed: {error}") from error

@@ -124,8 +124,8 @@ def unreadable(name: str, parameter: str, annotation: Any, reason: Exception) ->
     """Make the error for a type that cannot cross the wire."""
     first_line = str(reason).partition("\n")[0]
     return DeclarationError(
-        f"{name}: {_place(parameter)} is annotated {shown(annotation)}, which cannot be sent over HTTP "
-        f"({first_line}); write {_READABLE}"
+        f"{name}: {_place(parameter)} is annotated {shown(annotation)}, which cannot be sent "
+        f"over HTTP ({first_line}); write {_READABLE}"
     )
 
 

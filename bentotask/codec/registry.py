@@ -128,15 +128,20 @@ def _readable_typed_dict(annotation: Any) -> Any:
         return annotation
     hints = get_type_hints(annotation, include_extras=True)
     fields = {
-        key: (Required if key in annotation.__required_keys__ else NotRequired)[
-            rewritten(_without_mark(hint))
-        ]
+        key: _mark(annotation, key, hint)[rewritten(_without_mark(hint))]
         for key, hint in hints.items()
     }
     # The functional form is the only one for names that are known at run time alone.
     new = typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[misc]
     new.__doc__, new.__module__ = annotation.__doc__, annotation.__module__
     return new
+
+
+def _mark(annotation: Any, key: str, hint: Any) -> Any:
+    # Under `from __future__ import annotations` only the evaluated hint still shows its mark.
+    if get_origin(hint) in {Required, NotRequired}:
+        return get_origin(hint)
+    return Required if key in annotation.__required_keys__ else NotRequired
 
 
 def _without_mark(hint: Any) -> Any:

@@ -1,6 +1,7 @@
 """Classes and bytes that several tests of codec and schema share."""
 
-# mypy: disable-error-code="empty-body, type-arg" - only signatures matter here
+# Only the signatures of these classes matter.
+# mypy: disable-error-code="empty-body, type-arg"
 from __future__ import annotations
 
 import io

@@ -22,6 +22,7 @@ from tests.unit.scripted import (
     Seen,
     Server,
     Sync,
+    endpoint,
     status,
 )
 
@@ -159,10 +160,11 @@ def test_arguments_that_do_not_fit_are_told_before_asking(
     driver: Driver, server: Server, args: tuple[Any, ...], kwargs: dict[str, Any], told: str
 ) -> None:
     """A call that the signature does not take sends nothing."""
-    for verb in (lambda endpoint: endpoint, lambda endpoint: endpoint.submit):
-        with pytest.raises(errors.InvalidInput, match=told) as caught:
-            driver.do(lambda client, verb=verb: verb(client.echo)(*args, **kwargs))
-        assert caught.value.detail[0]["msg"] == caught.value.message
+    with pytest.raises(errors.InvalidInput, match=told) as caught:
+        driver.do(lambda client: client.echo.submit(*args, **kwargs))
+    assert caught.value.detail[0]["msg"] == caught.value.message
+    with pytest.raises(errors.InvalidInput, match=told):
+        driver.do(lambda client: client.echo(*args, **kwargs))
     assert [seen.path for seen in server.seen] == ["/schema.json"]
 
 
@@ -177,13 +179,8 @@ def test_a_file_goes_as_a_form_and_comes_as_its_type(
     driver: Driver, server: Server, tmp_path: Any
 ) -> None:
     """A path is sent as a part with its name; a file in the answer is a path again."""
-    route = dict(SCHEMA["routes"][0])  # type: ignore[arg-type, call-overload] # a plain dict
-    route |= {
-        "name": "flip",
-        "route": "/flip",
-        "input": {"type": "object", "properties": {"f": {"type": "file", "format": "binary"}}},
-        "output": {"type": "file", "format": "binary"},
-    }
+    binary = {"type": "file", "format": "binary"}
+    route = endpoint("flip", f=binary) | {"output": binary}
     named = {
         "Content-Type": "application/pdf",
         "Content-Disposition": 'attachment; filename="b.pdf"',
@@ -242,8 +239,8 @@ def test_status_tells_everything(driver: Driver, server: Server, task: Any) -> N
 def test_every_verb_takes_a_handle_or_an_id(driver: Driver, server: Server, task: Any) -> None:
     """What a handle does, its endpoint does by id or by handle."""
     server.on("GET", "/echo/get", Answer(200, {"n": 1}))
-    for one in (task, TASK):
-        assert driver.do(lambda client, one=one: client.echo.get(one)) == {"n": 1}
+    assert driver.do(lambda client: client.echo.get(task)) == {"n": 1}
+    assert driver.do(lambda client: client.echo.get(TASK)) == {"n": 1}
     assert driver.do(lambda _: task.get()) == {"n": 1}
     assert [seen.query for seen in server.asked("/echo/get")] == [{"task_id": TASK}] * 3
 
@@ -293,7 +290,7 @@ def test_a_failed_task_is_told_from_a_failed_request(
     """Whatever status a task chose to fail with, ``get`` raises TaskFailed, and says it."""
     server.on("GET", "/echo/get", Answer(code, {"error": "ValueError: boom", "detail": 1}))
     server.on("GET", "/echo/status", status("failed"))
-    with pytest.raises(errors.TaskFailed, match="^ValueError: boom$") as caught:
+    with pytest.raises(errors.TaskFailed, match=r"^ValueError: boom$") as caught:
         driver.do(lambda _: task.get())
     assert (caught.value.status, caught.value.detail, caught.value.task_id) == (code, 1, TASK)
 
@@ -322,14 +319,15 @@ def test_get_of_a_cancelled_task(driver: Driver, server: Server, task: Any) -> N
         driver.do(lambda _: task.get())
 
 
-def test_an_unknown_task(driver: Driver, server: Server) -> None:
+@pytest.mark.parametrize(
+    ("method", "verb"), [("GET", "status"), ("GET", "get"), ("PUT", "cancel"), ("POST", "retry")]
+)
+def test_an_unknown_task(driver: Driver, server: Server, method: str, verb: str) -> None:
     """An id of nobody is TaskNotFound for every verb."""
-    unknown = Answer(404, {"error": "task_id not found"})
-    for method, verb in [("GET", "status"), ("GET", "get"), ("PUT", "cancel"), ("POST", "retry")]:
-        server.on(method, f"/echo/{verb}", unknown)
-        with pytest.raises(errors.TaskNotFound) as caught:
-            driver.do(lambda client, verb=verb: getattr(client.echo, verb)("zz"))
-        assert caught.value.task_id == "zz"
+    server.on(method, f"/echo/{verb}", Answer(404, {"error": "task_id not found"}))
+    with pytest.raises(errors.TaskNotFound) as caught:
+        driver.do(lambda client: getattr(client.echo, verb)("zz"))
+    assert caught.value.task_id == "zz"
 
 
 def test_a_direct_call_that_outlasts_the_server(driver: Driver, server: Server) -> None:
@@ -338,6 +336,15 @@ def test_a_direct_call_that_outlasts_the_server(driver: Driver, server: Server) 
     with pytest.raises(errors.TaskNotDone) as caught:
         driver.do(lambda client: client.echo("hi"))
     assert caught.value.task_id == TASK
+
+
+def test_a_direct_call_of_a_task_that_fails(driver: Driver, server: Server) -> None:
+    """A task's own error is TaskFailed here too, whatever its status."""
+    server.on("POST", "/echo", Answer(409, {"error": "Taken: by another", "task_id": TASK}))
+    server.on("GET", "/echo/status", status("failure"))
+    with pytest.raises(errors.TaskFailed, match="Taken: by another") as caught:
+        driver.do(lambda client: client.echo("hi"))
+    assert (caught.value.status, caught.value.task_id) == (409, TASK)
 
 
 def test_a_full_queue_says_when_to_return(driver: Driver, server: Server) -> None:
@@ -371,7 +378,7 @@ def test_wait_returns_how_it_ended(driver: Driver, server: Server, task: Any) ->
 def test_wait_ends_in_time(driver: Driver, server: Server, task: Any) -> None:
     """No question is held for longer than the caller waits; then the task simply goes on."""
     server.on("GET", "/echo/status", status("in_progress"))
-    with pytest.raises(errors.WaitTimeout, match=f"task {TASK} has not ended within 0.05 s"):
+    with pytest.raises(errors.WaitTimeout, match=rf"task {TASK} has not ended within 0\.05 s"):
         driver.do(lambda client: client.echo.wait(TASK, timeout=0.05, poll=QUICK))
     assert all(float(seen.query["wait"]) <= 0.05 for seen in server.asked("/echo/status")[:-1])
 
@@ -475,8 +482,7 @@ def test_map_raises_an_item_s_error_in_its_place(
         return Answer(200, {}) if prompt == "a" else Answer(500, {"error": "ValueError: boom"})
 
     server.on("GET", "/echo/get", get)
-    worker_status = lambda seen: status("failure")  # noqa: E731 - one line of the script
-    server.on("GET", "/echo/status", status("success"), worker_status)
+    server.on("GET", "/echo/status", status("success"), status("failure"))
     with pytest.raises(errors.TaskFailed):
         driver.do(lambda client: client.echo.map("abcdefgh", concurrency=1))
     assert sorted(worker) == ["a", "b"]

@@ -83,9 +83,11 @@ def free_port() -> int:
 def test_nobody_listens(kind: type[Driver]) -> None:
     """The URL, the system's own reason and the next step are told; no secret is."""
     url = f"http://ann:hush@127.0.0.1:{free_port()}"
-    with kind(url, token="s3cret") as driver:  # noqa: S106 - of a test
-        with pytest.raises(errors.ServerUnreachable) as caught:
-            driver.do(lambda client: client.echo("hi"))
+    with (
+        kind(url, token="s3cret") as driver,  # noqa: S106 - of a test
+        pytest.raises(errors.ServerUnreachable) as caught,
+    ):
+        driver.do(lambda client: client.echo("hi"))
     message = str(caught.value)
     assert "ann:***@127.0.0.1" in message
     assert "Connection refused" in message
@@ -97,9 +99,11 @@ def test_nobody_listens(kind: type[Driver]) -> None:
 @KINDS
 def test_no_such_host(kind: type[Driver]) -> None:
     """A name that does not resolve is a server that cannot be reached."""
-    with kind("http://nowhere.invalid") as driver:
-        with pytest.raises(errors.ServerUnreachable, match=r"nowhere\.invalid"):
-            driver.do(lambda client: client.echo("hi"))
+    with (
+        kind("http://nowhere.invalid") as driver,
+        pytest.raises(errors.ServerUnreachable, match=r"nowhere\.invalid"),
+    ):
+        driver.do(lambda client: client.echo("hi"))
 
 
 @KINDS
@@ -124,18 +128,22 @@ def test_an_answer_that_stops_halfway(kind: type[Driver], server: Server) -> Non
     """A body shorter than promised is no result."""
     short = Answer(200, b"{", {"Content-Length": "100", "Connection": "close"})
     server.on("POST", "/echo", short)
-    with kind(server.url, timeout=5) as driver:
-        with pytest.raises(errors.TransportError, match="broke off"):
-            driver.do(lambda client: client.echo("hi"))
+    with (
+        kind(server.url, timeout=5) as driver,
+        pytest.raises(errors.TransportError, match="broke off"),
+    ):
+        driver.do(lambda client: client.echo("hi"))
 
 
 @KINDS
 def test_a_submit_that_breaks_is_not_repeated(kind: type[Driver], server: Server) -> None:
     """The message says that nobody knows what became of it; the server saw it once."""
     server.on("POST", "/echo/submit", Hangup())
-    with kind(server.url) as driver:
-        with pytest.raises(errors.TransportError, match="whether the server acted") as caught:
-            driver.do(lambda client: client.echo.submit("hi"))
+    with (
+        kind(server.url) as driver,
+        pytest.raises(errors.TransportError, match="whether the server acted") as caught,
+    ):
+        driver.do(lambda client: client.echo.submit("hi"))
     assert type(caught.value) is errors.TransportError
     assert len(server.asked("/echo/submit")) == 1
 
@@ -153,9 +161,11 @@ def test_a_question_that_breaks_is_repeated(kind: type[Driver], server: Server) 
 def test_a_redirect_is_told_not_followed(kind: type[Driver], server: Server) -> None:
     """Followed, a POST may come out as a GET, and the token at a stranger's."""
     server.on("GET", "/schema.json", Answer(301, b"", {"Location": "https://example.org/x"}))
-    with kind(server.url) as driver:
-        with pytest.raises(errors.HTTPError, match=r"https://example\.org/x") as caught:
-            driver.do(lambda client: client.echo("hi"))
+    with (
+        kind(server.url) as driver,
+        pytest.raises(errors.HTTPError, match=r"https://example\.org/x") as caught,
+    ):
+        driver.do(lambda client: client.echo("hi"))
     assert caught.value.status == 301
 
 
@@ -182,7 +192,7 @@ def test_a_broken_url_keeps_its_secret(kind: type[Driver]) -> None:
 @pytest.mark.parametrize("token", ["", " \n", "a\nb: c", "schlüssel"])
 def test_a_token_that_cannot_work_is_told_at_once(kind: type[Driver], token: str) -> None:
     """Before any request, and without showing it."""
-    with pytest.raises(errors.ConfigurationError, match="^the token is empty, or holds"):
+    with pytest.raises(errors.ConfigurationError, match=r"^the token is empty, or holds"):
         kind("http://localhost:3000", token=token)
 
 

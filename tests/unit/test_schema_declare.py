@@ -1,6 +1,7 @@
 """Signatures are read when a class is declared, and mistakes are told then."""
 
-# mypy: disable-error-code="empty-body, type-arg" - only signatures matter here
+# Only the signatures of these classes matter.
+# mypy: disable-error-code="empty-body, type-arg"
 from __future__ import annotations
 
 import json

@@ -1,6 +1,7 @@
 """Results become payloads, and values again."""
 
-# mypy: disable-error-code="empty-body, type-arg" - only signatures matter here
+# Only the signatures of these classes matter.
+# mypy: disable-error-code="empty-body, type-arg"
 from __future__ import annotations
 
 from dataclasses import dataclass

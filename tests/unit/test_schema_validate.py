@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 import PIL.Image
 import pytest
 from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field, FilePath, Strict
+from pydantic.version import version_short
 
 from bentotask.codec import Blob
 from bentotask.errors import ConfigurationError, InvalidInput
@@ -36,6 +37,11 @@ class Options(TypedDict):
     a: int
 
 
+class Pictured(TypedDict, total=False):
+    image: Required[Image]
+    note: str
+
+
 class Strictly(BaseModel):
     model_config = ConfigDict(strict=True)
     day: date
@@ -51,6 +57,7 @@ class Takes:
     def odd_names(self, json: int, model_config: int, _x: int, copy: int = 3) -> None: ...
     def files(self, f: Path, g: Path, hs: list[Path], d: dict[str, Path]) -> None: ...
     def file_path(self, f: FilePath) -> None: ...
+    def pictured(self, p: Pictured) -> None: ...
     def union(self, x: Image | str) -> None: ...
     def mutable(self, xs: list[int] = []) -> None: ...  # noqa: B006 - the very case
     def field_default(self, n: int = Field(default=4, gt=0)) -> None: ...
@@ -75,13 +82,13 @@ def test_peer_wording() -> None:
             "type": "string_type",
             "loc": ["prompt"],
             "msg": "Input should be a valid string",
-            "url": "https://errors.pydantic.dev/2.14/v/string_type",
+            "url": f"https://errors.pydantic.dev/{version_short()}/v/string_type",
         },
         {
             "type": "int_parsing",
             "loc": ["steps"],
             "msg": "Input should be a valid integer, unable to parse string as an integer",
-            "url": "https://errors.pydantic.dev/2.14/v/int_parsing",
+            "url": f"https://errors.pydantic.dev/{version_short()}/v/int_parsing",
         },
     ]
 
@@ -110,6 +117,15 @@ def test_rich_types() -> None:
         "o": {"a": 1},
         "m": "a",
     }
+
+
+def test_typed_dict_with_an_image() -> None:
+    """The TypedDict of typing works before Python 3.12 too, with its optional keys."""
+    image = PIL.Image.new("RGB", (2, 2))
+    schema = input_of(Takes.pictured)
+    values = schema.validate(schema.bind(({"image": image},), {})).kwargs["p"]
+    assert isinstance(values["image"], Image)
+    assert refused(Takes.pictured, {"p": {"note": "x"}})[0]["loc"] == ["p", "image"]
 
 
 def test_annotated_limits() -> None:
