@@ -18,10 +18,10 @@ from flask import Blueprint, Flask
 
 from bentotask.config import Settings
 from bentotask.context import current_task_id
+from bentotask.declaration import ServiceSpec, declared
 from bentotask.dispatch import Dispatcher, TaskHandle
 from bentotask.endpoint import Submitter
 from bentotask.queue import Queue, declared_queue
-from bentotask.service import ServiceSpec, declared
 from bentotask.store import open_store
 from bentotask.store.backend import ResultBackend
 from bentotask.testing import plain_instance
@@ -180,7 +180,7 @@ def service(inner: type | None = None, /, **options: Any) -> Any:
 
     Args:
         inner: the class, when the decorator stands bare.
-        options: see :class:`bentotask.service.ServiceOptions`.
+        options: see :class:`bentotask.declaration.ServiceOptions`.
 
     Raises:
         DeclarationError: the class or an option cannot be served; says what to write instead.

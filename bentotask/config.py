@@ -45,7 +45,7 @@ def parse_size(text: str | int) -> int:
 
 def mask_url(url: str) -> str:
     """Return ``url`` with its password replaced, fit for logs and errors."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+    return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", url)
 
 
 S = TypeVar("S", bound="Settings")

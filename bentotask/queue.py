@@ -9,7 +9,9 @@ that is retried three times exists once.
 from __future__ import annotations
 
 import logging
+import math
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -21,8 +23,9 @@ from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 from kombu.transport.native_delayed_delivery import calculate_routing_key
 
+from bentotask.config import mask_url
 from bentotask.endpoint import PRIORITIES, Endpoint
-from bentotask.errors import TooManyRequests, Unavailable
+from bentotask.errors import ConfigurationError, TooManyRequests, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -180,8 +183,11 @@ class Queue:
         except MessageNacked as error:
             raise TooManyRequests("the queue is full; try again later", retry_after=1) from error
         except self._foreign_errors as error:
+            # Where the broker is, is for the log; a caller cannot use it and need not know.
+            logger.warning("the broker %s cannot be used: %r", self._shown, error)
             raise Unavailable(
-                f"the broker {self._shown} cannot be used: {error}", retry_after=RETRY_AFTER
+                "the message broker cannot be reached, so nothing was accepted; try again later",
+                retry_after=RETRY_AFTER,
             ) from error
 
     @property
@@ -234,6 +240,50 @@ class Queue:
         priority = endpoint.options.priority
         driver = self._connection().transport.driver_type
         return PRIORITIES[-1] - priority if driver == "redis" else priority
+
+
+def check_broker(url: str) -> None:
+    """Make sure that a broker is there, before a process is started that needs it.
+
+    Raises:
+        ConfigurationError: the URL names no broker that kombu knows.
+        Unavailable: it does not answer; tells why, for whoever starts the process.
+    """
+    shown = mask_url(url)
+    try:
+        connection = kombu.Connection(
+            url,
+            connect_timeout=PATIENCE,
+            transport_options={"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE},
+        )
+        known = connection.recoverable_connection_errors
+    except (KeyError, ImportError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"the broker URL {shown} cannot be used: {error.args[0]}; "
+            "write for example amqp://user:password@host:5672/vhost or redis://host:6379/0"
+        ) from None
+    try:
+        connection.ensure_connection(max_retries=1, timeout=PATIENCE)
+    except (OperationalError, OSError, *known) as error:
+        raise Unavailable(f"the broker {shown} cannot be reached: {error}") from None
+    finally:
+        connection.collect()
+
+
+def restore_unacknowledged(url: str) -> None:
+    """Queue again all that was fetched from a Redis broker and never acknowledged, at once.
+
+    kombu itself gives back what is older than the visibility timeout, hours later: it cannot know
+    whether the worker still lives. So this is only for a broker that no worker uses at the moment.
+    """
+    options = {
+        # Whatever was fetched, even "in the future" where the clock was set back since.
+        "visibility_timeout": -math.inf,
+        # A worker that was killed as it restored has left its lock behind, for five minutes.
+        "unacked_mutex_key": f"bentotask.restore.{uuid.uuid4().hex}",
+    }
+    with kombu.Connection(url, transport_options=options) as connection:
+        connection.default_channel.qos.restore_visible(num=None, interval=1)
 
 
 def _drop(producer: kombu.Producer) -> None:

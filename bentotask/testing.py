@@ -13,12 +13,12 @@ from typing import Any
 
 from bentotask.codec import unpack
 from bentotask.context import Context, RequestInfo
+from bentotask.declaration import ServiceSpec
 from bentotask.dispatch import Dispatcher, TaskHandle
 from bentotask.endpoint import Endpoint
 from bentotask.errors import HTTPError, NotInTaskError
 from bentotask.invocation import invoke
 from bentotask.record import Progress, TaskError, TaskRecord
-from bentotask.service import ServiceSpec
 from bentotask.store import Store
 from bentotask.store.memory import MemoryStore
 

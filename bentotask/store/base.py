@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import random
 import time
 from abc import ABC, abstractmethod
@@ -21,6 +22,8 @@ from bentotask.codec import Blob, Payload, pack, unpack
 from bentotask.config import mask_url
 from bentotask.errors import TaskNotFound, Unavailable
 from bentotask.record import Progress, TaskError, TaskRecord
+
+logger = logging.getLogger(__name__)
 
 #: What a client should wait before it asks again when a backend is away, seconds.
 RETRY_AFTER: Final = 5.0
@@ -277,8 +280,10 @@ class Store(ABC):
         try:
             yield
         except self._foreign_errors as error:
+            # Where the server is, is for the log; a caller cannot use it and need not know.
+            logger.warning("the result backend %s cannot be used: %r", self.shown, error)
             raise Unavailable(
-                f"the result backend {self.shown} cannot be used: {error}", retry_after=RETRY_AFTER
+                "the result backend cannot be reached; try again later", retry_after=RETRY_AFTER
             ) from error
 
     # -- what a driver supplies --------------------------------------------------------------------

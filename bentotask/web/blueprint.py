@@ -15,12 +15,12 @@ from werkzeug.exceptions import HTTPException
 
 from bentotask.config import Settings
 from bentotask.context import Context, RequestInfo
+from bentotask.declaration import ServiceSpec
 from bentotask.dialect import cancelled_body, status_body, status_words, submitted
 from bentotask.dispatch import Dispatcher
 from bentotask.endpoint import Endpoint
 from bentotask.errors import Unauthorized, Unavailable
 from bentotask.invocation import invoke
-from bentotask.service import ServiceSpec
 from bentotask.web import adapter
 from bentotask.web.describe import openapi, schema
 

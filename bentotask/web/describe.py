@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import bentotask
+from bentotask.declaration import ServiceSpec
 from bentotask.endpoint import Endpoint
 from bentotask.record import TaskStatus
-from bentotask.service import ServiceSpec
 
 _TASK_ID: Final = {"type": "string", "description": "what submit answered"}
 _ERROR: Final = {

@@ -14,9 +14,9 @@ from celery import Celery, signals
 from celery.concurrency import get_implementation
 
 from bentotask.config import Settings
+from bentotask.declaration import ServiceSpec
 from bentotask.errors import Unavailable
 from bentotask.queue import Queue
-from bentotask.service import ServiceSpec
 from bentotask.store.backend import ResultBackend
 from bentotask.worker.guard import Guard, kill_this_process
 from bentotask.worker.instance import Instance, forget_failure
@@ -167,6 +167,7 @@ class Worker:
         self._app.steps["worker"].add(sweep_step(lambda: self._backend().store))
         signals.celeryd_init.connect(self._on_celeryd_init, weak=False)
         signals.worker_init.connect(self._on_worker_init, weak=False)
+        signals.celeryd_after_setup.connect(self._on_celeryd_after_setup, weak=False)
         signals.worker_process_init.connect(self._on_worker_process_init, weak=False)
 
     @property
@@ -197,13 +198,18 @@ class Worker:
                 self._app.conf.worker_proc_alive_timeout = MODEL_LOAD
 
     def _on_worker_init(self, sender: Any, **_: Any) -> None:
-        """Prepare the worker's main process, before its pool exists."""
+        """Learn that a worker of ours starts here, and which pool it will have."""
         if sender.app is not self._app:
             return
         self._active = True
         self._pool = get_implementation(sender.pool_cls).__module__.rpartition(".")[2]
         forget_failure(os.getpid())
-        self._tell(sender)
+
+    def _on_celeryd_after_setup(self, instance: Any, **_: Any) -> None:
+        """Say what there is to say once there is a log, and prepare a pool of one process."""
+        if instance.app is not self._app:
+            return
+        self._tell(instance)
         if self._pool != PREFORK:
             take_threads(self._spec)
             self._instance.build_or_exit(os.getpid())

@@ -12,8 +12,8 @@ from typing import Final
 from threadpoolctl import threadpool_limits
 
 from bentotask.config import export_environ, visible_gpus
+from bentotask.declaration import ServiceSpec
 from bentotask.errors import ConfigurationError
-from bentotask.service import ServiceSpec
 
 logger = logging.getLogger(__name__)
 
