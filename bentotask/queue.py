@@ -141,13 +141,21 @@ class Queue:
             logger.warning("task %s: its revoke was not sent: %s", task_id, error)
 
     def ping(self) -> None:
-        """Make sure that the broker answers.
+        """Make sure that the broker takes messages.
+
+        An answer alone is not enough: RabbitMQ under a memory alarm answers everything but a
+        publish. So this publishes, to a routing key that no queue has: it is confirmed and gone.
+        Twice, for RabbitMQ blocks a connection only after its first publish.
 
         Raises:
             Unavailable: it does not.
         """
         with self._producer() as producer:
-            producer.connection.ensure_connection(max_retries=1, timeout=PATIENCE)
+            for queue in self._queues.values():
+                queue(producer.channel).declare()
+            if producer.connection.transport.driver_type == "amqp":
+                for _ in range(2):
+                    producer.publish("", exchange="", routing_key="bentotask.ping", retry=False)
 
     def _send(self, name: str, message: Any, options: dict[str, Any]) -> None:
         """Publish, once more under the same id when the pooled connection had gone stale.

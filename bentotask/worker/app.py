@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from celery.concurrency import get_implementation
 from bentotask.config import Settings
 from bentotask.declaration import ServiceSpec
 from bentotask.errors import Unavailable
+from bentotask.loader import load
 from bentotask.queue import Queue
 from bentotask.store.backend import ResultBackend
 from bentotask.worker.guard import Guard, kill_this_process
@@ -85,11 +85,7 @@ class App(Celery):
 def _imported_anew(origin: str, gpus: int, family: int) -> Celery:
     """Return the application of ``origin`` in a spawned process of the worker ``family``."""
     take_gpu(gpus, family)
-    module, _, qualname = origin.partition(":")
-    service: Any = importlib.import_module(module)
-    for name in qualname.split("."):
-        service = getattr(service, name)
-    app: App = service.celery
+    app: App = load(origin).celery
     app.spawned = True
     return app
 
