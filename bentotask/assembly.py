@@ -21,7 +21,8 @@ from bentotask.context import current_task_id
 from bentotask.declaration import ServiceSpec, declared
 from bentotask.dispatch import Dispatcher, TaskHandle
 from bentotask.endpoint import Submitter
-from bentotask.queue import Queue, declared_queue
+from bentotask.errors import ConfigurationError
+from bentotask.queue import Queue, declared_queue, supported_broker
 from bentotask.store import open_store
 from bentotask.store.backend import ResultBackend
 from bentotask.testing import plain_instance
@@ -91,6 +92,7 @@ class Service:
     @cached_property
     def wsgi(self) -> Flask:
         """The service as a WSGI application: ``gunicorn module:wsgi``."""
+        self._tell_settings()
         return create_wsgi(self.blueprint)
 
     # -- parts ----------------------------------------------------------------------------------
@@ -108,6 +110,20 @@ class Service:
         if self._given_celery is None:
             return settings
         return _settings_of(self._given_celery, settings)
+
+    def _tell_settings(self) -> None:
+        """Say at start what cannot work; ``/readyz`` and every verb then answer 503 with it.
+
+        Nothing is raised: a unit test, and Celery's command line, import the same module. One that
+        names no broker at all may be such a test, so that is told with the first request.
+        """
+        try:
+            if self.settings.broker_url is not None:
+                supported_broker(self.settings.require_broker())
+            if self.settings.result_backend is not None:
+                self.settings.require_result_backend()
+        except ConfigurationError as error:
+            logger.error("%s cannot serve: %s", self.spec.name, error)  # noqa: TRY400 - the message says all
 
     @cached_property
     def dispatcher(self) -> Dispatcher:

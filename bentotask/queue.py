@@ -68,6 +68,22 @@ def declared_queue(name: str, queue_type: str) -> kombu.Queue:
     )
 
 
+def supported_broker(url: str) -> str:
+    """Return ``url`` if it names a broker that kombu knows; nothing is connected.
+
+    Raises:
+        ConfigurationError: it does not, or the package for it is missing.
+    """
+    try:
+        _ = kombu.Connection(url).transport
+    except (KeyError, ImportError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"the broker URL {mask_url(url)} cannot be used: {error.args[0]}; "
+            "write for example amqp://user:password@host:5672/vhost or redis://host:6379/0"
+        ) from None
+    return url
+
+
 class Queue:
     """The broker's side of a service; it lives as long as the service.
 
@@ -257,23 +273,16 @@ def check_broker(url: str) -> None:
         ConfigurationError: the URL names no broker that kombu knows.
         Unavailable: it does not answer; tells why, for whoever starts the process.
     """
-    shown = mask_url(url)
-    try:
-        connection = kombu.Connection(
-            url,
-            connect_timeout=PATIENCE,
-            transport_options={"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE},
-        )
-        known = connection.recoverable_connection_errors
-    except (KeyError, ImportError, ValueError, TypeError) as error:
-        raise ConfigurationError(
-            f"the broker URL {shown} cannot be used: {error.args[0]}; "
-            "write for example amqp://user:password@host:5672/vhost or redis://host:6379/0"
-        ) from None
+    connection = kombu.Connection(
+        supported_broker(url),
+        connect_timeout=PATIENCE,
+        transport_options={"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE},
+    )
+    known = connection.recoverable_connection_errors
     try:
         connection.ensure_connection(max_retries=1, timeout=PATIENCE)
     except (OperationalError, OSError, *known) as error:
-        raise Unavailable(f"the broker {shown} cannot be reached: {error}") from None
+        raise Unavailable(f"the broker {mask_url(url)} cannot be reached: {error}") from None
     finally:
         connection.collect()
 

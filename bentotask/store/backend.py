@@ -17,7 +17,13 @@ from typing import Any, Final
 
 from celery import Celery, states
 from celery.backends.base import BaseBackend
-from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
+from celery.exceptions import (
+    Reject,
+    SoftTimeLimitExceeded,
+    TaskRevokedError,
+    TimeLimitExceeded,
+    WorkerLostError,
+)
 
 from bentotask.codec import Payload
 from bentotask.errors import HTTPError, TaskNotFound, Unavailable
@@ -114,6 +120,8 @@ class ResultBackend(BaseBackend):
             meta["date_done"] = datetime.fromtimestamp(record.completed_at, UTC).isoformat()
         if payload is not None:
             meta["result"] = plain_value(payload)
+        elif record.status is TaskStatus.CANCELLED:
+            meta["result"] = TaskRevokedError("revoked")  # what AsyncResult.get() raises
         elif record.status is TaskStatus.FAILURE and record.error is not None:
             exception = {"exc_type": record.error.type, "exc_message": [record.error.message]}
             meta["result"] = self.exception_to_python({**exception, "exc_module": None})

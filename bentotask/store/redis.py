@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 
@@ -126,4 +126,5 @@ def _redis_url(url: str) -> str:
     if parts.scheme not in {"redis+socket", "socket"}:
         return url
     query = {"db" if k == "virtual_host" else k: v for k, v in parse_qsl(parts.query)}
-    return urlunsplit(("unix", parts.netloc, parts.path, urlencode(query), ""))
+    # Not urlunsplit(): some versions of Python leave out the // of a scheme that they do not know.
+    return f"unix://{parts.netloc}{parts.path}?{urlencode(query)}"

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 import sqlalchemy as sa
@@ -91,12 +92,23 @@ class SqlStore(Store):
                 f"result_backend {self.shown} needs the package {error.name!r}: pip install it "
                 "(for PostgreSQL: pip install 'bentotask[postgres]')"
             ) from None
+        if dialect.name == "sqlite":
+            self._refuse_read_only(sa.make_url(self._url).database)
         option = {"sqlite": "timeout", "postgresql": "connect_timeout", "mysql": "connect_timeout"}
         connect_args: dict[str, Any] = {}
         if name := option.get(dialect.name):
             connect_args[name] = max(1, round(self._timeout))
         # Every step is one statement, so a transaction around it would only add round trips.
         return {"isolation_level": "AUTOCOMMIT", "connect_args": connect_args}
+
+    def _refuse_read_only(self, database: str | None) -> None:
+        """Tell now what SQLite would tell with the first task."""
+        folder = Path(database or ".").parent
+        if not os.access(folder, os.W_OK):
+            raise ConfigurationError(
+                f"result_backend {self.shown}: {folder.absolute()} is no directory that this user "
+                "can write; SQLite keeps its journal beside the database"
+            )
 
     def _run(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work``, once more when the server had closed a pooled connection meanwhile.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import Response, current_app, request
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from bentotask.codec import Blob, Body, Payload
 from bentotask.dialect import error_body, error_headers, payload_headers
@@ -22,12 +22,30 @@ _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 
 
 def body() -> Body:
-    """Return the request's body as a value."""
+    """Return the request's body as a value.
+
+    Raises:
+        RequestEntityTooLarge: it is over the limit, whether or not it said its length.
+    """
+    stream = request.stream
     if request.mimetype in _FORMS:
         texts = request.form.items(multi=True)
         files = ((name, _blob(file)) for name, file in request.files.items(multi=True))
-        return Body(request.mimetype, fields=[*texts, *files])
-    return Body(request.mimetype, request.get_data(cache=False))
+        read = Body(request.mimetype, fields=[*texts, *files])
+    else:
+        read = Body(request.mimetype, request.get_data(cache=False))
+    # A chunked body ends in silence where werkzeug's limit is; only a read beyond it raises.
+    stream.read(1)
+    return read
+
+
+def limit_body(size: int) -> None:
+    """Refuse a body of more than ``size`` bytes, or parts of one.
+
+    One byte more for a body that does not say its length, so that one of exactly ``size`` passes.
+    """
+    request.max_content_length = size if request.content_length is not None else size + 1
+    request.max_form_memory_size = size
 
 
 def _blob(file: FileStorage) -> Blob:
@@ -83,7 +101,11 @@ def payload_response(payload: Payload) -> Response:
 def error_response(error: Exception) -> Response:
     """Return what a caller may know of ``error``: never a traceback."""
     known = _known(error)
-    return json_response(error_body(known), known.status, error_headers(known))
+    headers = error_headers(known)
+    if isinstance(error, MethodNotAllowed):
+        # RFC 9110, 15.5.6: a 405 must say which methods there are.
+        headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return json_response(error_body(known), known.status, headers)
 
 
 def _known(error: Exception) -> HTTPError:

@@ -82,8 +82,7 @@ def _route(blueprint: Blueprint, rule: str, view: Callable[[], Response], *metho
 def _admit(service: ServiceRuntime) -> None:
     """Let in who may come in, and nothing that is too large."""
     settings = service.settings
-    request.max_content_length = settings.max_body
-    request.max_form_memory_size = settings.max_body
+    adapter.limit_body(settings.max_body)
     if settings.token is None or (request.endpoint or "").rpartition(".")[2] in _OPEN:
         return
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Final
 
+import click
 import kombu
 from celery import Celery, signals
 from celery.concurrency import get_implementation
 
 from bentotask.config import Settings
 from bentotask.declaration import ServiceSpec
-from bentotask.errors import Unavailable
+from bentotask.endpoint import Endpoint
+from bentotask.errors import ConfigurationError, Unavailable
 from bentotask.loader import load
-from bentotask.queue import Queue
+from bentotask.queue import Queue, supported_broker
+from bentotask.store import open_store
 from bentotask.store.backend import ResultBackend
 from bentotask.worker.guard import Guard, kill_this_process
 from bentotask.worker.instance import Instance, forget_failure
@@ -35,6 +39,18 @@ VISIBILITY: Final = 6 * 3600.0
 
 PREFORK: Final = "prefork"
 _GREEN: Final = frozenset({"gevent", "eventlet"})
+
+
+class SettingsError(ConfigurationError, click.ClickException):
+    """A setting that cannot work; click, and so Celery's command line, tells it in one line."""
+
+
+@contextmanager
+def _told_by_celery() -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        raise SettingsError(str(error)) from None
 
 
 class App(Celery):
@@ -65,8 +81,9 @@ class App(Celery):
         super().__init__(spec.name, set_as_current=False)
         self._spec = spec
         self._settings = settings
+        self._queues = queues
         # Defaults, not settings: what a user sets with celery.conf.update() wins.
-        self.add_defaults(lambda: _configuration(spec, settings(), queues()))
+        self.add_defaults(self._configuration)
 
     @property
     def backend_cls(self) -> str:
@@ -76,7 +93,16 @@ class App(Celery):
         over it in silence.
         """
         name = f"{ResultBackend.__module__}:{ResultBackend.__qualname__}"
-        return f"{name}+{self._settings().require_result_backend()}"
+        with _told_by_celery():
+            return f"{name}+{self._settings().require_result_backend()}"
+
+    def _configuration(self) -> dict[str, Any]:
+        settings = self._settings()
+        with _told_by_celery():
+            # Opened here to find out whether it can be: what is raised later, as Celery registers
+            # the tasks, Celery would swallow.
+            open_store(settings.require_result_backend()).close()
+            return _configuration(self._spec, settings, self._queues())
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _imported_anew, (self._spec.origin, self._spec.gpus, os.getpid())
@@ -97,7 +123,7 @@ def _configuration(
         "accept_content": ["json"],
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": _transport_options(spec),
-        "broker_url": settings.require_broker(),
+        "broker_url": supported_broker(settings.require_broker()),
         # RabbitMQ 4.3 refuses the transient queues that Celery makes without these
         # (https://github.com/celery/celery/issues/10287).
         "control_queue_exclusive": True,
@@ -222,6 +248,10 @@ class Worker:
         take_threads(self._spec)
         self._instance.build_or_exit(os.getppid())
 
+    def _quorum(self, endpoint: Endpoint) -> bool:
+        arguments = self._queues()[endpoint.queue].queue_arguments or {}
+        return arguments.get("x-queue-type") == "quorum"
+
     def _tell(self, worker: Any) -> None:
         """Say what this worker serves, and what this pool or backend cannot do."""
         logger.info(
@@ -240,6 +270,13 @@ class Worker:
                 "%s cannot compare and write in one step: cancel is best effort there, and a task "
                 "that starts at that moment may run although it was reported as cancelled",
                 self._backend().store.shown,
+            )
+        unordered = [e.name for e in self._spec.tasks if e.options.priority and self._quorum(e)]
+        if unordered:
+            logger.warning(
+                "priority= of %s has no effect: quorum queues run in order; use "
+                "BENTOTASK_QUEUE_TYPE=classic where priorities matter",
+                ", ".join(unordered),
             )
         limited = [e.name for e in self._spec.tasks if e.options.timeout is not None]
         if limited and self._pool != PREFORK:

@@ -83,9 +83,15 @@ class Guard:
         """
         self._take_in(run)
         try:
-            yield
+            try:
+                yield
+            finally:
+                run.ended = True  # from here on a signal raises nothing any more
         finally:
-            self._let_go(run)
+            try:
+                self._let_go(run)
+            except TaskStopped:
+                self._let_go(run)  # it came from outside and late; there is only one
             if run.stop is not None:
                 raise run.stop
 
@@ -103,7 +109,6 @@ class Guard:
 
     def _let_go(self, run: Run) -> None:
         with self._changed:
-            run.ended = True
             self._runs.discard(run)
         if run.told_at is not None and run.thread != threading.main_thread().ident:
             # An exception set from outside may still be on its way to this thread.
@@ -130,7 +135,7 @@ class Guard:
             logger.warning("task %s is stopped: %s", run.task_id, _why(run.stop))
             run.told_at = now
             self._interrupt(run)
-        elif now - run.told_at > GRACE:
+        elif now - run.told_at > GRACE and not run.ended:
             run.given_up = True
             run.give_up(run.stop)
 
@@ -166,7 +171,7 @@ class Guard:
     def _on_signal(self, _number: int, _frame: object) -> None:
         # Runs in the main thread itself, so a run that it finds here cannot end meanwhile.
         for run in self._runs:
-            if run.thread == threading.get_ident() and run.stop is not None:
+            if run.thread == threading.get_ident() and run.stop is not None and not run.ended:
                 raise run.stop
 
 

@@ -17,7 +17,7 @@ from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 from bentotask.codec import Payload, pack, unpack
 from bentotask.context import Context, RequestInfo
 from bentotask.endpoint import Endpoint
-from bentotask.errors import HTTPError, TaskStopped, TaskTimeout, Unavailable
+from bentotask.errors import HTTPError, InvalidInput, TaskStopped, TaskTimeout, Unavailable
 from bentotask.invocation import invoke
 from bentotask.queue import HEADER, Queue
 from bentotask.record import TaskError, TaskRecord, is_task_id
@@ -83,6 +83,18 @@ class EndpointTask(Task):
         record, packed_input = self._claimed(args, kwargs)
         self.backend.running[record.id] = record
         try:
+            return self._outcome(record, packed_input)
+        except (Ignore, Reject):
+            # Celery calls no after_return for these.
+            self.backend.running.pop(record.id, None)
+            raise
+
+    def after_return(self, status: str, retval: Any, task_id: str, *_: Any) -> None:  # noqa: ARG002
+        """Forget the attempt; its outcome is stored."""
+        self.backend.running.pop(task_id, None)
+
+    def _outcome(self, record: TaskRecord, packed_input: bytes) -> Payload:
+        try:
             return self._attempt(record, packed_input)
         except TaskStopped as stop:
             return self._stopped(record, stop)
@@ -92,10 +104,6 @@ class EndpointTask(Task):
             return self._failed(record, RuntimeError(f"the task raised {error!r}"))
         except Exception as error:  # noqa: BLE001 - the wall around user code: a failure is an outcome
             return self._failed(record, error)
-
-    def after_return(self, status: str, retval: Any, task_id: str, *_: Any) -> None:  # noqa: ARG002
-        """Forget the attempt; its outcome is stored."""
-        self.backend.running.pop(task_id, None)
 
     # -- the claim -----------------------------------------------------------------------------
 
@@ -124,7 +132,13 @@ class EndpointTask(Task):
         if not is_task_id(task_id):
             raise Reject(f"{task_id!r} is no task id", requeue=False)
         record = self.new_record(task_id)
-        self.backend.store.put(record, pack(self.endpoint.input.bind(args, kwargs)))
+        try:
+            document = self.endpoint.input.bind(args, kwargs)
+        except InvalidInput:
+            # What Celery stores as the failure needs a record to rest in.
+            self.backend.store.put(record, pack({}))
+            raise
+        self.backend.store.put(record, pack(document))
 
     def new_record(self, task_id: str) -> TaskRecord:
         """Return the record of a new task of this endpoint."""

@@ -34,7 +34,8 @@ ONLY = {
     "flask": {"web", "assembly"},
     "requests": {"client/_sync"},
     "httpx": {"client/_async"},
-    "click": {"cli"},
+    # Celery's command line is click's, and so are the errors that it tells without a traceback.
+    "click": {"cli", "worker"},
 }
 
 
