@@ -96,6 +96,17 @@ class App(Celery):
         with _told_by_celery():
             return f"{name}+{self._settings().require_result_backend()}"
 
+    # CELERY_BROKER_URL in the environment would win over the setting in silence, and a worker would
+    # then listen where no web process publishes. So the URL is passed outright.
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        """Return a connection for consuming, to the broker that the settings chose."""
+        return super().connection_for_read(url or self.conf["broker_url"], **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """Return a connection for publishing, to the broker that the settings chose."""
+        return super().connection_for_write(url or self.conf["broker_url"], **options)
+
     def _configuration(self) -> dict[str, Any]:
         settings = self._settings()
         with _told_by_celery():
