@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import types
 from collections.abc import Collection, Mapping
 from typing import (
@@ -64,7 +63,7 @@ def rewritten(annotation: Any) -> Any:
     """
     if (family := family_for(annotation)) is not None:
         return Annotated[annotation, family.hook()]
-    if is_typeddict(annotation) and type(annotation).__module__ == "typing":
+    if is_typeddict(annotation):
         return _readable_typed_dict(annotation)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -122,15 +121,25 @@ def _with_metadata(inner: Any, metadata: tuple[Any, ...]) -> Any:
     return Annotated[(inner, *kept)] if kept else inner
 
 
+#: The TypedDicts that are just being rewritten.
+_being_said: Final[set[Any]] = set()
+
+
 def _readable_typed_dict(annotation: Any) -> Any:
-    """Say a ``typing.TypedDict`` again as pydantic wants it before Python 3.12."""
-    if sys.version_info >= (3, 12):
-        return annotation
-    hints = get_type_hints(annotation, include_extras=True)
-    fields = {
-        key: _mark(annotation, key, hint)[rewritten(_without_mark(hint))]
-        for key, hint in hints.items()
-    }
+    """Say a TypedDict again with readable fields, in the form that every pydantic takes.
+
+    Before Python 3.12 pydantic refuses ``typing.TypedDict``, whatever its fields are.
+    """
+    if annotation in _being_said:
+        return annotation  # one that refers to itself; a file inside of it stays unknown
+    _being_said.add(annotation)
+    try:
+        fields = {
+            key: _mark(annotation, key, hint)[rewritten(_without_mark(hint))]
+            for key, hint in get_type_hints(annotation, include_extras=True).items()
+        }
+    finally:
+        _being_said.discard(annotation)
     # The functional form is the only one for names that are known at run time alone.
     new = typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[misc]
     new.__doc__, new.__module__ = annotation.__doc__, annotation.__module__
