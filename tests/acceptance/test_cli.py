@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.serving import Served, bare_environ, ran, write_service
+from tests.acceptance.serving import Served, bare_environ, command, ran, write_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +65,9 @@ def test_a_file_goes_in_and_comes_out(served: Served) -> None:
 
 def test_a_pipe_carries_bytes(served: Served) -> None:
     """Standard input goes in with @-, and binary results come out of a pipe."""
+    call = shlex.join(command("call", served.url, "raw", "data=@-"))
     ended = subprocess.run(
-        ["sh", "-c", f"printf 'a\\377' | bentotask call {served.url} raw data=@- | od -An -tx1"],
+        ["sh", "-c", f"printf 'a\\377' | {call} | od -An -tx1"],
         env=bare_environ(BENTOTASK_TOKEN=TOKEN),
         capture_output=True,
         text=True,

@@ -94,13 +94,17 @@ class PostgreSQL(Server):
 
     def pause(self) -> None:
         """Freeze it and its children, which no signal to its group would reach."""
-        for process in self._family():
-            process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo :meth:`pause`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
         for process in self._family():
-            process.send_signal(signal.SIGCONT)
+            # The child of a connection that has just been closed is leaving.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def close(self) -> None:
         """End it in good order, so that its shared memory goes too, and delete its files."""
@@ -133,6 +137,11 @@ class PostgreSQL(Server):
             autocommit=True,
         ) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def _signal_family(self, signum: int) -> None:
+        for process in self._family():
+            with contextlib.suppress(psutil.NoSuchProcess):  # its helpers come and go
+                process.send_signal(signum)
 
     def _family(self) -> list[psutil.Process]:
         """Return the postmaster and its children, known by the directory they all work in."""
