@@ -21,6 +21,9 @@ DEFAULT_MAX_BODY: Final = 256 * 1024 * 1024
 
 QUEUE_TYPES: Final = ("classic", "quorum")
 
+#: Result backends that live in one process.
+_PRIVATE = re.compile(r"memory:|cache\+memory:|disabled|db\+sqlite:(//)?/?(:memory:)?(\?.*)?$")
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?i?)B?", re.IGNORECASE)
 _UNITS: Final = {
     "": 1,
@@ -45,7 +48,7 @@ def parse_size(text: str | int) -> int:
 
 def mask_url(url: str) -> str:
     """Return ``url`` with its password replaced, fit for logs and errors."""
-    return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
 
 
 S = TypeVar("S", bound="Settings")
@@ -150,6 +153,12 @@ class Settings:
                 "result is a message for the one process that submitted, so every other web "
                 "process would see the task as pending for ever. With only RabbitMQ use "
                 "db+sqlite:////path/tasks.db on one host, or any SQL server across hosts."
+            )
+        if _PRIVATE.match(url):
+            raise ConfigurationError(
+                f"result_backend {mask_url(url)} (from {source}) cannot serve tasks: each process "
+                "has one of its own, so no web process would ever see what a worker did. On one "
+                "host use db+sqlite:////path/tasks.db or file:///path/tasks."
             )
         return url
 

@@ -8,6 +8,7 @@ callables that its maker gave.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -43,6 +44,10 @@ def _never() -> bool:
     return False
 
 
+def _forget(_: Callable[[], object]) -> None:
+    """Take what nobody will cancel."""
+
+
 @dataclass(kw_only=True)
 class Context:
     """One run of a method; it lives as long as the run."""
@@ -55,6 +60,8 @@ class Context:
     response: ResponseInfo = field(default_factory=ResponseInfo)
     on_progress: Callable[[Progress], None] = field(default=_ignore, repr=False)
     asked_to_stop: Callable[[], bool] = field(default=_never, repr=False)
+    #: given what cancels the coroutine of an ``async def`` method, from any thread
+    on_coroutine: Callable[[Callable[[], object]], None] = field(default=_forget, repr=False)
 
     @property
     def cancelled(self) -> bool:
@@ -73,12 +80,21 @@ class Context:
     def progress(self, current: float, total: float | None = None, message: str = "") -> None:
         """Tell how far the task is; cheap enough for every step of a loop.
 
+        What is no finite number is not told: a long run shall not be lost to that.
+
         Args:
             current: steps done.
             total: steps in all, when known.
             message: a line for people.
         """
-        self.on_progress(Progress(current=current, total=total, message=message))
+        if all(math.isfinite(number) for number in (current, total or 0)):
+            self.on_progress(
+                Progress(
+                    current=_plain(current),
+                    total=None if total is None else _plain(total),
+                    message=str(message),
+                )
+            )
 
     def __enter__(self) -> Self:
         self._token = _current.set(self)
@@ -86,6 +102,11 @@ class Context:
 
     def __exit__(self, *_: object) -> None:
         _current.reset(self._token)
+
+
+def _plain(number: float) -> float:
+    """Return a number of Python's own: numpy's are none in JSON."""
+    return int(number) if float(number).is_integer() else float(number)
 
 
 def current() -> Context:

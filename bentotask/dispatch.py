@@ -161,7 +161,11 @@ class Dispatcher:
             TaskFailed: it ended without a result.
         """
         record = self.submit(endpoint, document, headers=headers)
-        after = self.store.wait(record.id, timeout)
+        try:
+            after = self.store.wait(record.id, timeout)
+        except Unavailable as error:
+            error.task_id = record.id  # it was accepted, and goes on under this id
+            raise
         if not after.status.is_terminal:
             raise TaskNotDone(
                 f"task {record.id} is not completed after {timeout:g} s; it goes on: ask "

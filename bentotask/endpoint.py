@@ -27,7 +27,7 @@ PRIORITIES: Final = range(10)
 
 _ROUTE = re.compile(r"/[A-Za-z0-9_.~/-]*")
 
-#: What the web process answers itself; an endpoint may not take these routes.
+#: What a service answers, or will, by itself; an endpoint may not take these routes.
 RESERVED_ROUTES: Final = frozenset(
     {"/", "/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/docs.json"}
 )
@@ -320,12 +320,18 @@ def resolved(  # noqa: PLR0913 - one keyword a fact that the service knows
         options = TaskOptions(route=options.route, name=options.name)
     name = options.name or attribute
     full_name = f"{service}.{attribute}"
+    route = (options.route or f"/{name}").rstrip("/")
+    if route in RESERVED_ROUTES:
+        raise DeclarationError(
+            f"{full_name}: {route} is a route that the service answers itself; give it another "
+            "route= or name="
+        )
     return Endpoint(
         service=service,
         name=name,
         method=attribute,
         function=method.function,
-        route=(options.route or f"/{name}").rstrip("/"),
+        route=route,
         is_task=method.is_task,
         options=options,
         input=InputSchema.from_function(

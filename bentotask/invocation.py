@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ def invoke(
     with context:
         value = endpoint.function(instance, *arguments.args, **kwargs)
         if inspect.isawaitable(value):
-            value = _runner().run(_awaited(value))
+            value = _run(value, context)
     payload = endpoint.output.encode(value)
     response = context.response
     return replace(payload, status=response.status_code, headers=dict(response.headers))
@@ -55,5 +56,26 @@ def _runner() -> asyncio.Runner:
     return runner
 
 
-async def _awaited(value: Any) -> Any:
+def _run(awaitable: Any, context: Context) -> Any:
+    """Run what an ``async def`` method returned to its end.
+
+    What stops a task may leave other coroutines in the loop. None of them must go on with the
+    next task, so the loop is ended, which cancels all that is in it.
+    """
+    try:
+        return _runner().run(_awaited(awaitable, context))
+    except Exception:
+        raise
+    except BaseException:
+        runner, _loops.runner = _runner(), None
+        runner.close()
+        raise
+
+
+async def _awaited(value: Any, context: Context) -> Any:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        # The one way to stop a coroutine: an exception raised from outside may hit the loop itself,
+        # which would swallow it.
+        context.on_coroutine(partial(loop.call_soon_threadsafe, task.cancel))
     return await value

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import kombu
-from amqp.exceptions import MessageNacked
+from amqp.exceptions import MessageNacked, PreconditionFailed
 from celery import Celery
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
@@ -150,9 +150,19 @@ class Queue:
 
         Only an optimisation: the claim has decided already, so a broker that is away is logged.
         """
+        arguments = {"task_id": task_id, "terminate": False, "signal": None}
         try:
             with self._producer() as producer:
-                self._app.control.revoke(task_id, connection=producer.connection)
+                # The message of Celery's app.control.revoke(). That one would publish through a
+                # connection without our limits and retry without end, with the caller waiting.
+                producer.publish(
+                    {"method": "revoke", "arguments": arguments, "destination": None},
+                    exchange=self._app.control.mailbox.exchange.name,
+                    declare=[self._app.control.mailbox.exchange],
+                    headers={"clock": self._app.clock.forward(), "expires": 0},
+                    serializer="json",
+                    retry=False,
+                )
         except Unavailable as error:
             logger.warning("task %s: its revoke was not sent: %s", task_id, error)
 
@@ -206,6 +216,13 @@ class Queue:
             ) from error
         except MessageNacked as error:
             raise TooManyRequests("the queue is full; try again later", retry_after=1) from error
+        except PreconditionFailed as error:
+            logger.error("%s", error)  # noqa: TRY400 - the broker's own words say all
+            raise Unavailable(
+                "the queue exists on the broker with other arguments than this service declares; "
+                "delete it there once it is empty, or name another with queue=",
+                retry_after=RETRY_AFTER,
+            ) from error
         except self._foreign_errors as error:
             # Where the broker is, is for the log; a caller cannot use it and need not know.
             logger.warning("the broker %s cannot be used: %r", self._shown, error)

@@ -136,6 +136,8 @@ class TaskRecord:
     error: TaskError | None = None
     #: somebody asked a running task to stop
     cancel_requested: bool = False
+    #: an attempt failed and the next has not begun, so nothing runs
+    waiting: bool = False
     #: written beside the state, not part of it: it never changes ``version``
     progress: Progress | None = None
 
@@ -173,11 +175,12 @@ class TaskRecord:
     def begun(self, *, retries: int = 0, redelivered: bool = False) -> TaskRecord | None:
         """A worker starts an attempt.
 
-        A task in progress may only begin again when the broker redelivered it (its worker is
-        gone) or when a later automatic retry arrives. A second copy of the same message (a
-        publish whose confirmation was lost) is neither and must not run beside the first.
+        A task in progress may only begin again when the broker redelivered it (it has lost the
+        worker, which is gone or out of its reach) or when a later automatic retry arrives. A
+        second copy of the same message (a publish whose confirmation was lost) is neither and must
+        not run beside the first; nor may the message of an earlier attempt.
         """
-        if self.status.is_terminal:
+        if self.status.is_terminal or retries < self.retries:
             return None
         running = self.status is TaskStatus.IN_PROGRESS
         if running and not redelivered and retries <= self.retries:
@@ -187,13 +190,14 @@ class TaskRecord:
             attempts=self.attempts + 1,
             retries=retries,
             executed_at=time.time(),
+            waiting=False,
         )
 
     def attempt_failed(self, error: TaskError) -> TaskRecord | None:
         """An attempt failed and another will follow."""
         if self.status is not TaskStatus.IN_PROGRESS:
             return None
-        return self._next(error=error)
+        return self._next(error=error, waiting=True)
 
     def succeeded(self) -> TaskRecord | None:
         """The result is ready."""
@@ -214,9 +218,14 @@ class TaskRecord:
         return self.stopped()
 
     def stop_requested(self) -> TaskRecord | None:
-        """The caller asks a running task to stop; its worker watches for this."""
+        """The caller asks a running task to stop; its worker watches for this.
+
+        One that waits for its next attempt has no worker that could, so it stops here.
+        """
         if self.status is not TaskStatus.IN_PROGRESS:
             return None
+        if self.waiting:
+            return self.stopped()
         return self._next(cancel_requested=True)
 
     def _ended(self, status: TaskStatus, error: TaskError | None) -> TaskRecord | None:

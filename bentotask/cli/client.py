@@ -110,13 +110,15 @@ def _watch(endpoint: Endpoint, task_id: str) -> None:
     context = click.get_current_context()
     try:
         show_progress(endpoint.remote.progress(task_id))
-        record = endpoint.remote.status(task_id)
+        # Asked patiently, since scripts act on the exit code; only a failure has more to tell.
+        ended = endpoint.remote.wait(task_id)
+        failed = ended is TaskStatus.FAILURE
+        error = endpoint.remote.status(task_id).error if failed else None
     except KeyboardInterrupt:
         click.echo(f"bentotask: no longer watched; task {task_id} goes on", err=True)
         context.exit(INTERRUPTED)
-    word = record.status.value
-    click.echo(word if record.error is None else f"{word}: {record.error}", err=True)
-    context.exit(EXIT_CODES[record.status])
+    click.echo(ended.value if error is None else f"{ended.value}: {error}", err=True)
+    context.exit(EXIT_CODES[ended])
 
 
 @command()

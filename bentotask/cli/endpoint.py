@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -20,7 +20,7 @@ Command = Callable[..., None]
 class Endpoint:
     """An endpoint as the command line uses it."""
 
-    #: the client's, told that results have no type: they stay the bytes that the server sent
+    #: the client's, untyped: results stay the bytes that the server sent
     remote: Any
     name: str
     input: Mapping[str, Any]
@@ -76,9 +76,7 @@ def on_endpoint(timeout: float = 30.0, *, task: bool = True) -> Callable[[Comman
 
 def schemas(client: SyncHTTPClient) -> dict[str, Any]:
     """Return what the server tells of its endpoints, by name."""
-    _ = client.endpoints
-    learnt: dict[str, Any] = client._link.schema or {}  # noqa: SLF001 - the client shows only names
-    return learnt
+    return {name: client[name].schema for name in client.endpoints}
 
 
 def found(client: SyncHTTPClient, name: str, *, task: bool) -> Endpoint:
@@ -88,15 +86,13 @@ def found(client: SyncHTTPClient, name: str, *, task: bool) -> Endpoint:
         NotFound: there is none of this name.
         BentotaskError: it is no task, and must be one.
     """
-    known = schemas(client)
     try:
         remote = client[name]
     except KeyError as error:
         raise NotFound(error.args[0]) from None
-    schema = known[name]
+    schema = remote.schema
     if task and not schema.is_task:
         raise BentotaskError(
             f"{name} is an @api endpoint, which answers at once; use: bentotask call URL {name}"
         )
-    known[name] = replace(schema, output={})
-    return Endpoint(remote, name, schema.input)
+    return Endpoint(remote.untyped(), name, schema.input)

@@ -94,6 +94,7 @@ class AsyncEndpoint(BaseEndpoint[AsyncLink]):
             InvalidInput: the arguments do not fit; told before anything is sent where possible.
             TaskFailed: it ended without a result.
             TaskNotDone: the server waited long enough; the task goes on under ``.task_id``.
+            HTTPError: the result is damaged; ``.body`` is what came.
         """
         return await self._link.run(self._any(_flows.call, args, kwargs))
 
@@ -133,6 +134,7 @@ class AsyncEndpoint(BaseEndpoint[AsyncLink]):
             TaskFailed: it ended without a result; ``.status`` is its error's own.
             TaskCancelled: it was cancelled.
             TaskNotFound: the id is unknown or expired.
+            HTTPError: the result is damaged; ``.body`` is what came.
         """
         return await self._link.run(self._task(_flows.get, str(task)))
 
@@ -181,7 +183,10 @@ class AsyncEndpoint(BaseEndpoint[AsyncLink]):
     async def progress(
         self, task: AsyncTaskHandle | str, poll: Backoff = _POLL
     ) -> AsyncIterator[Progress]:
-        """Yield a task's progress each time it has changed, until the task ends."""
+        """Yield a task's progress each time it has changed, until the task ends.
+
+        A server that is away for a moment is forgiven, as ``wait()`` does.
+        """
         seen: Progress | None = None
         while True:
             seen = await self._link.run(self._task(_flows.next_progress, str(task), seen, poll))

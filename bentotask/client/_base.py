@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from dataclasses import replace
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
 
 from bentotask.client._endpoints import EndpointSchema
 from bentotask.client._link import BaseLink
@@ -32,9 +33,10 @@ class BaseClient(Generic[LinkT]):
 class BaseEndpoint(Generic[LinkT]):
     """One endpoint of the service, by name; what it is, the server tells at its first use."""
 
-    def __init__(self, link: LinkT, name: str) -> None:
+    def __init__(self, link: LinkT, name: str, *, typed: bool = True) -> None:
         self._link = link
         self._name = name
+        self._typed = typed
 
     def __repr__(self) -> str:
         schema = (self._link.schema or {}).get(self._name)
@@ -44,6 +46,14 @@ class BaseEndpoint(Generic[LinkT]):
         kind = "task" if schema.is_task else "api"
         return f"<{kind} {self._name}({arguments}) at {self._link.shown}>"
 
+    def untyped(self) -> Self:
+        """Return the same endpoint with results as they came, whatever type the server tells."""
+        return type(self)(self._link, self._name, typed=False)
+
+    def _found(self) -> Flow[EndpointSchema]:
+        schema = yield from self._link.found(self._name)
+        return schema if self._typed else replace(schema, output={})
+
     def _any(
         self,
         verb: Callable[Concatenate[EndpointSchema, P], Flow[T]],
@@ -51,7 +61,7 @@ class BaseEndpoint(Generic[LinkT]):
         **kwargs: P.kwargs,
     ) -> Flow[T]:
         """Speak ``verb`` to the endpoint."""
-        schema = yield from self._link.found(self._name)
+        schema = yield from self._found()
         return (yield from verb(schema, *args, **kwargs))
 
     def _task(
@@ -65,7 +75,7 @@ class BaseEndpoint(Generic[LinkT]):
         Raises:
             AttributeError: the endpoint is no task.
         """
-        schema = yield from self._link.found(self._name)
+        schema = yield from self._found()
         if not schema.is_task:
             raise AttributeError(
                 f"{self._name} is an @api endpoint, which answers at once: call "

@@ -50,6 +50,9 @@ PATIENCE: Final = 10
 
 _BRIEF: Final = Backoff(initial=0.1, maximum=1.0)
 
+#: What reading damaged bytes raises, or a value that its schema (the server's too) does not fit.
+_DAMAGED: Final = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
+
 Clock = Callable[[], float]
 
 
@@ -252,12 +255,16 @@ def wait(
 
 
 def _patient_status(
-    endpoint: EndpointSchema, task_id: str, countdown: Countdown, pauses: Iterator[float]
+    endpoint: EndpointSchema,
+    task_id: str,
+    countdown: Countdown,
+    pauses: Iterator[float],
+    hold: float = LONGEST_HOLD,
 ) -> Flow[TaskRecord]:
     """Return the status, held as long as may be; forgive a server that is away for a moment."""
     for patience in reversed(range(PATIENCE)):
         try:
-            return (yield from status(endpoint, task_id, countdown.clip(LONGEST_HOLD)))
+            return (yield from status(endpoint, task_id, countdown.clip(hold)))
         except (Unavailable, TransportError) as exc:
             if not patience or countdown.is_over:
                 raise
@@ -269,15 +276,20 @@ def _patient_status(
 def next_progress(
     endpoint: EndpointSchema, task_id: str, seen: Progress | None, poll: Backoff
 ) -> Flow[Progress | None]:
-    """Return the first progress that differs from ``seen``, or ``None`` when the task ended."""
-    for pause in poll.pauses():
-        record = yield from status(endpoint, task_id)
+    """Return the first progress that differs from ``seen``, or ``None`` when the task ended.
+
+    A server that is away for a moment is forgiven.
+    """
+    endless = Countdown(None, time.monotonic)
+    pauses = poll.pauses()
+    while True:
+        # Held, the answer would come when the task ends and not when its progress changes.
+        record = yield from _patient_status(endpoint, task_id, endless, pauses, hold=0.0)
         if record.progress is not None and record.progress != seen:
             return record.progress
         if record.status.is_terminal:
-            break
-        yield Pause(pause)
-    return None
+            return None
+        yield Pause(next(pauses))
 
 
 def run_item(endpoint: EndpointSchema, item: Any, poll: Backoff) -> Flow[Any]:
@@ -327,7 +339,7 @@ def _task_id(response: Response) -> str:
 def _result(endpoint: EndpointSchema, response: Response) -> Any:
     try:
         return decode_payload(payload_from(response), endpoint.output)
-    except ValueError as exc:
+    except _DAMAGED as exc:
         raise _unreadable(response, f"a result of {endpoint.name}") from exc
 
 
@@ -335,7 +347,7 @@ def _read(response: Response, reader: Callable[[Any], T], what: str) -> T:
     """Read a successful answer, or say what was expected of it."""
     try:
         return reader(response.json())
-    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+    except _DAMAGED as exc:
         raise _unreadable(response, what) from exc
 
 

@@ -14,6 +14,7 @@ from bentotask.client._base import BaseClient, BaseEndpoint, BaseHandle
 from bentotask.client._sync import SyncLink
 
 if TYPE_CHECKING:
+    from bentotask.client._endpoints import EndpointSchema
     from bentotask.record import Progress, TaskRecord, TaskStatus
 
 _POLL: Final = Backoff()
@@ -79,6 +80,11 @@ class SyncHTTPClient(BaseClient[SyncLink]):
 class SyncEndpoint(BaseEndpoint[SyncLink]):
     """One endpoint: call it for its result, or ``submit()`` and ask later. Lives as its client."""
 
+    @property
+    def schema(self) -> EndpointSchema:
+        """What the server tells of it: its input, its output, and whether it is a task."""
+        return self._link.run(self._link.found(self._name))
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run it, wait, and return its result.
 
@@ -86,6 +92,7 @@ class SyncEndpoint(BaseEndpoint[SyncLink]):
             InvalidInput: the arguments do not fit; told before anything is sent where possible.
             TaskFailed: it ended without a result.
             TaskNotDone: the server waited long enough; the task goes on under ``.task_id``.
+            HTTPError: the result is damaged; ``.body`` is what came.
         """
         return self._link.run(self._any(_flows.call, args, kwargs))
 
@@ -124,6 +131,7 @@ class SyncEndpoint(BaseEndpoint[SyncLink]):
             TaskFailed: it ended without a result; ``.status`` is its error's own.
             TaskCancelled: it was cancelled.
             TaskNotFound: the id is unknown or expired.
+            HTTPError: the result is damaged; ``.body`` is what came.
         """
         return self._link.run(self._task(_flows.get, str(task)))
 
@@ -166,7 +174,10 @@ class SyncEndpoint(BaseEndpoint[SyncLink]):
         return self._link.run(self._task(_flows.wait, str(task), timeout, poll))
 
     def progress(self, task: TaskHandle | str, poll: Backoff = _POLL) -> Iterator[Progress]:
-        """Yield a task's progress each time it has changed, until the task ends."""
+        """Yield a task's progress each time it has changed, until the task ends.
+
+        A server that is away for a moment is forgiven, as ``wait()`` does.
+        """
         seen: Progress | None = None
         while True:
             seen = self._link.run(self._task(_flows.next_progress, str(task), seen, poll))
@@ -180,7 +191,8 @@ class SyncEndpoint(BaseEndpoint[SyncLink]):
         """Run the endpoint on every item and yield the results in the items' order.
 
         A full queue (429) is waited for. When one item fails, its error is raised in its place and
-        no further item begins; what is already submitted goes on at the server.
+        no further item begins; what is already submitted goes on at the server, also when the
+        loop is left early, which waits for nothing.
 
         Args:
             items: a mapping gives the arguments by name, a tuple by position, anything else is
@@ -196,12 +208,13 @@ class SyncEndpoint(BaseEndpoint[SyncLink]):
         def run(item: Any) -> Any:
             return self._link.run(self._any(_flows.run_item, item, poll), halt)
 
-        with ThreadPoolExecutor(concurrency, thread_name_prefix="bentotask-map") as pool:
-            try:
-                yield from _in_order(lambda item: pool.submit(run, item), items, concurrency)
-            finally:
-                halt.set()
-                pool.shutdown(wait=False, cancel_futures=True)
+        # Not in a `with` block, whose end would wait for the answers that nobody wants any more.
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="bentotask-map")
+        try:
+            yield from _in_order(lambda item: pool.submit(run, item), items, concurrency)
+        finally:
+            halt.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _in_order(

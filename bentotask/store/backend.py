@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import json
 import logging
-import random
-import time
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from celery import Celery, states
 from celery.backends.base import BaseBackend
 from celery.exceptions import (
-    Reject,
     SoftTimeLimitExceeded,
     TaskRevokedError,
     TimeLimitExceeded,
@@ -27,8 +27,9 @@ from celery.exceptions import (
 
 from bentotask.codec import Payload
 from bentotask.errors import HTTPError, TaskNotFound, Unavailable
-from bentotask.record import TaskError, TaskRecord, TaskStatus
+from bentotask.record import TaskError, TaskStatus
 from bentotask.store import Claim, Store, open_store
+from bentotask.store.holding import hold
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,6 @@ CELERY_STATES: Final = {
     TaskStatus.FAILURE: states.FAILURE,
     TaskStatus.CANCELLED: states.REVOKED,
 }
-#: How long a worker holds a finished result for a backend that is away, before it gives the task
-#: back to the queue. Seconds; well under RabbitMQ's consumer timeout of 30 minutes.
-HOLD: Final = 300.0
 
 
 class ResultBackend(BaseBackend):
@@ -61,8 +59,8 @@ class ResultBackend(BaseBackend):
     ) -> None:
         super().__init__(app, url=url, **options)
         self.store = store if store is not None else open_store(str(url))
-        #: the records of the tasks that run in this process, as their claims gave them
-        self.running: dict[str, TaskRecord] = {}
+        #: tasks of this process whose outcome is stored already, as Celery is about to ask for
+        self.settled: set[str] = set()
 
     def as_uri(self, include_password: bool = False) -> str:  # noqa: ARG002, FBT001, FBT002 - Celery's signature; a password is never shown
         """Return the URL for logs and banners."""
@@ -79,34 +77,30 @@ class ResultBackend(BaseBackend):
     ) -> Any:
         """Take the step that ``state`` means; in a terminal record nothing changes any more.
 
-        Raises:
-            Reject: the backend stayed away; the broker gives the task to a worker again.
+        A task stores its own outcome as it runs (see :mod:`bentotask.worker.task`). What is left
+        comes from the worker's main process: a child that was killed at its limit, a revoke. That
+        process must go on consuming, so a step that cannot be taken now is held in a thread.
         """
-        started, pause = time.monotonic(), 0.1
-        while True:
-            try:
-                self._step(task_id, result, state)
-            except Unavailable as error:
-                if time.monotonic() - started > HOLD:
-                    raise Reject(str(error), requeue=True) from error
-                logger.warning("task %s: its outcome is held: %s", task_id, error)
-                time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads workers, guards nothing
-                pause = min(pause * 2, 5.0)
-            else:
-                return result
+        if task_id in self.settled:
+            self.settled.discard(task_id)
+            return result
+        step = partial(self._step, task_id, result, state)
+        try:
+            step()
+        except Unavailable:
+            name = f"the end of task {task_id}"
+            threading.Thread(target=_hold_aside, args=(step, name), name="bentotask-hold").start()
+        return result
 
     def _step(self, task_id: str, result: Any, state: str) -> Claim | None:
-        known = self.running.get(task_id)
         if state == states.SUCCESS:
             payload = result if isinstance(result, Payload) else json_payload(result)
-            return self.store.succeed(task_id, payload, known=known)
+            return self.store.succeed(task_id, payload)
         if state == states.FAILURE:
-            return self.store.fail(task_id, task_error(result), known=known)
+            return self.store.fail(task_id, task_error(result))
         if state == states.REVOKED:
-            return self.store.stop(task_id, known=known)
-        if state == states.RETRY:
-            return self.store.attempt_failed(task_id, task_error(result), known=known)
-        return None  # STARTED is the claim's own writing
+            return self.store.stop(task_id)
+        return None  # STARTED and RETRY are the task's own writing
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         """Celery's reading: what ``AsyncResult`` shows."""
@@ -140,6 +134,13 @@ class ResultBackend(BaseBackend):
         self.store.sweep()
 
 
+def _hold_aside(step: Callable[[], object], what: str) -> None:
+    try:
+        hold(step, what)
+    except Unavailable:
+        logger.exception("%s is not stored: the result backend stayed away", what)
+
+
 def plain_value(payload: Payload) -> Any:
     """Return a payload as Celery's callers would expect it: decoded JSON, text, or bytes."""
     if payload.media_type.startswith("application/json"):
@@ -156,10 +157,27 @@ def json_payload(value: Any) -> Payload:
 
 def task_error(exception: Any) -> TaskError:
     """Return what a caller may know of an exception: its type and text, never a traceback."""
-    exception = getattr(exception, "exc", None) or exception  # a Retry carries the cause
     if isinstance(exception, TimeLimitExceeded | SoftTimeLimitExceeded):
         return TaskError(type="TimedOut", message="the attempt ran too long and was killed")
     if isinstance(exception, WorkerLostError):
         return TaskError(type="WorkerLost", message="the worker process died while it ran the task")
-    status = exception.status if isinstance(exception, HTTPError) else 500
-    return TaskError(type=type(exception).__name__, message=str(exception), status=status)
+    return TaskError(
+        type=type(exception).__name__, message=_text(exception), status=own_status(exception) or 500
+    )
+
+
+def own_status(exception: Any) -> int | None:
+    """Return the status that a task chose by raising an ``HTTPError``, ``None`` if it did not.
+
+    One with a body came from a service that the task called, and is no choice of the task's.
+    """
+    if isinstance(exception, HTTPError) and exception.body is None:
+        return exception.status
+    return None
+
+
+def _text(exception: Any) -> str:
+    try:
+        return str(exception)
+    except Exception as error:  # noqa: BLE001 - user code's __str__ may raise anything
+        return f"its text cannot be read: {type(error).__name__}"

@@ -186,15 +186,18 @@ class Store(ABC):
         """Note why an attempt failed; another follows."""
         return self._step(task_id, lambda record: record.attempt_failed(error), known=known)
 
-    def report(self, task_id: str, progress: Progress | None) -> bool:
-        """Note how far a running task is, and return whether it was asked to stop.
+    def report(self, task_id: str, progress: Progress | None, *, attempt: int = 0) -> bool:
+        """Note how far an attempt is, and return whether it should stop.
 
-        One round trip; it never brings back a record that is gone.
+        It should when somebody asked for it, and when a later attempt has begun: the broker had
+        lost this worker. One round trip; it never brings back a record that is gone.
         """
         with self._wall():
             text = None if progress is None else json.dumps(asdict(progress))
             state = self._annotate(task_id, text)
-        return state is not None and bool(json.loads(state).get("cancel_requested"))
+        known = {} if state is None else json.loads(state)
+        superseded = attempt > 0 and known.get("attempts", 0) > attempt
+        return bool(known.get("cancel_requested")) or superseded
 
     def wait(self, task_id: str, timeout: float) -> TaskRecord:
         """Return the record as soon as the task has ended, or as it is after ``timeout`` seconds.
@@ -260,8 +263,11 @@ class Store(ABC):
             if row is None:
                 return Claim(won=False, record=None)
             record = row.record()
-            # A swap whose answer was lost on the way and which was repeated finds its own writing.
-            if won or (row.version == change.version and row.state == change.state):
+            if won:
+                return Claim(won=True, record=record, input=row.input)
+            if row.version == change.version and row.state == change.state:
+                # The answer to our swap was lost on the way, and its repetition finds our writing.
+                row = self._read(task_id, "input") or row
                 return Claim(won=True, record=record, input=row.input)
 
     def _known(self, task_id: str, *blobs: str) -> Row:

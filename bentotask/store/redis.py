@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -122,6 +123,8 @@ def _row(values: dict[str, bytes | None]) -> Row:
 
 def _redis_url(url: str) -> str:
     """Translate Celery's spelling of a URL to redis-py's."""
+    # kombu and Celery write the ssl module's names here.
+    url = re.sub(r"(ssl_cert_reqs=)CERT_(\w+)", lambda m: m[1] + m[2].lower(), url)
     parts = urlsplit(url)
     if parts.scheme not in {"redis+socket", "socket"}:
         return url

@@ -98,8 +98,20 @@ class SqlStore(Store):
         connect_args: dict[str, Any] = {}
         if name := option.get(dialect.name):
             connect_args[name] = max(1, round(self._timeout))
+        if dialect.name == "postgresql" and dialect.driver in {"psycopg", "psycopg2"}:
+            # libpq's: give up on a server that stopped answering
+            # (https://www.postgresql.org/docs/current/libpq-connect.html).
+            milliseconds = max(1, round(self._timeout * 1000))
+            connect_args |= {
+                "tcp_user_timeout": milliseconds,
+                "keepalives_idle": 5,
+                "options": f"-c statement_timeout={milliseconds}",
+            }
+        options: dict[str, Any] = {}
+        if dialect.name != "sqlite":
+            options["pool_timeout"] = self._timeout
         # Every step is one statement, so a transaction around it would only add round trips.
-        return {"isolation_level": "AUTOCOMMIT", "connect_args": connect_args}
+        return {"isolation_level": "AUTOCOMMIT", "connect_args": connect_args, **options}
 
     def _refuse_read_only(self, database: str | None) -> None:
         """Tell now what SQLite would tell with the first task."""

@@ -75,7 +75,7 @@ def create_wsgi(blueprint: Blueprint) -> Flask:
 
 
 def _route(blueprint: Blueprint, rule: str, view: Callable[[], Response], *methods: str) -> None:
-    name = rule.strip("/").replace("/", "_").replace(".", "_") + "_" + "_".join(methods).lower()
+    name = rule.replace(".", "%2E")  # Flask takes a dot for a blueprint's
     blueprint.add_url_rule(rule, name, lambda: view(), methods=methods)  # noqa: PLW0108 - Flask wants a function with a name of its own
 
 

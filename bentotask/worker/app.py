@@ -250,14 +250,22 @@ class Worker:
     def _on_worker_process_init(self, **_: Any) -> None:
         """Prepare one process of the pool. Solo's is the main one, which is ready already."""
         spawned = getattr(self._app, "spawned", False)
-        if self._pool != PREFORK or not (self._active or spawned or not self._owned):
+        if self._pool != PREFORK or not (self._active or spawned):
             return
         for task in self._tasks:
             task.kill = kill_this_process
         if not spawned:
-            take_gpu(self._spec.gpus, os.getppid())
+            self._take_gpu()
         take_threads(self._spec)
         self._instance.build_or_exit(os.getppid())
+
+    def _take_gpu(self) -> None:
+        """Take this process's GPU, or end it: Celery would swallow the error and serve on."""
+        try:
+            take_gpu(self._spec.gpus, os.getppid())
+        except ConfigurationError as error:
+            logger.critical("the worker stops: %s", error)
+            os._exit(1)
 
     def _quorum(self, endpoint: Endpoint) -> bool:
         arguments = self._queues()[endpoint.queue].queue_arguments or {}
@@ -272,6 +280,13 @@ class Worker:
             self._pool,
             self._backend().store.shown,
         )
+        if not self._owned and (self._spec.workers or self._spec.memory_limit or self._spec.gpus):
+            logger.warning(
+                "workers= and resources= of %s change nothing here: the Celery application is your "
+                "own, so set worker_concurrency, worker_max_memory_per_child and "
+                "worker_pool_start_method on it",
+                self._spec.name,
+            )
         try:
             self._backend().store.ping()
         except Unavailable as error:

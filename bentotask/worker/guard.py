@@ -40,20 +40,30 @@ class Run:
     """One attempt while it runs."""
 
     task_id: str
+    #: which attempt of the task it is
+    attempt: int
     #: seconds it may run, ``None`` for any
     timeout: float | None
     #: called when it does not end within the grace; ends the record, may end the process
-    give_up: Callable[[TaskStopped], None]
+    give_up: Callable[[], None]
     thread: int = field(default_factory=threading.get_ident)
     started: float = field(default_factory=time.monotonic)
-    #: what the task said last, until it is written
-    progress: Progress | None = None
+    #: what the task said last
+    last_word: Progress | None = None
+    #: the same, until it is written
+    unwritten: Progress | None = None
     #: why it shall stop, once it shall
     stop: TaskStopped | None = None
+    #: cancels the coroutine that it runs, if it runs one
+    cancel: Callable[[], object] | None = None
     ended: bool = False
     asked_at: float = field(default_factory=time.monotonic)
     told_at: float | None = None
     given_up: bool = False
+
+    def tell(self, progress: Progress) -> None:
+        """Take what the task says; the guard writes it."""
+        self.last_word = self.unwritten = progress
 
 
 class Guard:
@@ -122,8 +132,12 @@ class Guard:
                 runs = list(self._runs)
             time.sleep(LOOK)
             for run in runs:
-                if not run.ended:
-                    self._look_at(run)
+                try:
+                    if not run.ended:
+                        self._look_at(run)
+                except Exception:
+                    # One task's trouble must not leave the others without a guard.
+                    logger.exception("task %s: the guard could not look after it", run.task_id)
 
     def _look_at(self, run: Run) -> None:
         now = time.monotonic()
@@ -136,25 +150,29 @@ class Guard:
             run.told_at = now
             self._interrupt(run)
         elif now - run.told_at > GRACE and not run.ended:
+            run.give_up()
             run.given_up = True
-            run.give_up(run.stop)
 
     def _reason_to_stop(self, run: Run, now: float) -> TaskStopped | None:
         if run.timeout is not None and now - run.started >= run.timeout:
             return TaskTimeout(f"the attempt ran longer than timeout={run.timeout:g} s")
-        progress, run.progress = run.progress, None
+        progress, run.unwritten = run.unwritten, None
         if progress is None and now - run.asked_at < ASK:
             return None
         run.asked_at = now
         try:
-            asked = self._store.report(run.task_id, progress)
+            stop = self._store.report(run.task_id, progress, attempt=run.attempt)
         except Unavailable as error:
             logger.warning("task %s: its progress was not written: %s", run.task_id, error)
+            run.unwritten = run.unwritten or progress
             return None
-        return TaskStopped("asked to stop") if asked else None
+        return TaskStopped("asked to stop") if stop else None
 
     def _interrupt(self, run: Run) -> None:
         """Raise the reason inside the task's own thread."""
+        if run.cancel is not None:
+            run.cancel()
+            return
         if not self._interrupts:
             return
         if run.thread == threading.main_thread().ident:

@@ -38,12 +38,18 @@ class Sweeper:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval * random.uniform(0.5, 1.5)):  # noqa: S311 - spreads workers, guards nothing
-            try:
-                removed = self._store.sweep()
-            except Unavailable as error:
-                logger.warning("the sweep is put off: %s", error)
-            else:
-                logger.info("swept %d expired tasks from %s", removed, self._store.shown)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what has expired; trouble of any kind puts it off to the next time."""
+        try:
+            removed = self._store.sweep()
+        except Unavailable as error:
+            logger.warning("the sweep is put off: %s", error)
+        except Exception:
+            logger.exception("the sweep of %s is put off", self._store.shown)
+        else:
+            logger.info("swept %d expired tasks from %s", removed, self._store.shown)
 
 
 def sweep_step(store: Callable[[], Store]) -> type:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NoReturn
 
 from celery import Task
 from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
@@ -17,11 +16,13 @@ from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 from bentotask.codec import Payload, pack, unpack
 from bentotask.context import Context, RequestInfo
 from bentotask.endpoint import Endpoint
-from bentotask.errors import HTTPError, InvalidInput, TaskStopped, TaskTimeout, Unavailable
+from bentotask.errors import InvalidInput, TaskNotFound, TaskStopped, TaskTimeout, Unavailable
 from bentotask.invocation import invoke
 from bentotask.queue import HEADER, Queue
 from bentotask.record import TaskError, TaskRecord, is_task_id
-from bentotask.store.backend import ResultBackend
+from bentotask.store import Claim
+from bentotask.store.backend import ResultBackend, own_status, task_error
+from bentotask.store.holding import HOLD, hold
 from bentotask.worker.guard import GRACE, Guard, Run
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,6 @@ logger = logging.getLogger(__name__)
 MAX_CRASHES: Final = 3
 #: Longest pause between two automatic retries, seconds; well under RabbitMQ's consumer timeout.
 MAX_BACKOFF: Final = 300.0
-#: Seconds that a worker waits before it gives a task back for want of its record.
-_GIVE_BACK_PAUSE: Final = 1.0
 
 
 class EndpointTask(Task):
@@ -78,32 +77,42 @@ class EndpointTask(Task):
             Ignore: it is not ours to run.
             Retry: it failed, and another attempt is on the queue.
             Reject: the record cannot be reached, so the message goes back; or its workers keep
-                dying, so it goes no further.
+                being lost, so it goes no further.
         """
         record, packed_input = self._claimed(args, kwargs)
-        self.backend.running[record.id] = record
+        run = Run(
+            task_id=record.id,
+            attempt=record.attempts,
+            timeout=self.endpoint.options.timeout,
+            give_up=lambda: self._give_up(record, run),
+        )
         try:
-            return self._outcome(record, packed_input)
-        except (Ignore, Reject):
-            # Celery calls no after_return for these.
-            self.backend.running.pop(record.id, None)
-            raise
-
-    def after_return(self, status: str, retval: Any, task_id: str, *_: Any) -> None:  # noqa: ARG002
-        """Forget the attempt; its outcome is stored."""
-        self.backend.running.pop(task_id, None)
-
-    def _outcome(self, record: TaskRecord, packed_input: bytes) -> Payload:
-        try:
-            return self._attempt(record, packed_input)
+            payload = self._attempt(run, record, packed_input)
         except TaskStopped as stop:
-            return self._stopped(record, stop)
+            return self._stopped(_told(record, run), stop)
         except (TaskPredicate, SystemExit, GeneratorExit) as error:
             # Celery's Ignore would leave the task in progress for ever, and sys.exit() would end
             # the pool process and look like a crash.
-            return self._failed(record, RuntimeError(f"the task raised {error!r}"))
+            return self._failed(_told(record, run), RuntimeError(f"the task raised {error!r}"))
         except Exception as error:  # noqa: BLE001 - the wall around user code: a failure is an outcome
-            return self._failed(record, error)
+            return self._failed(_told(record, run), error)
+        known = _told(record, run)
+        self._settle(record.id, lambda: self.backend.store.succeed(record.id, payload, known=known))
+        return payload
+
+    def _settle(self, task_id: str, step: Callable[[], Claim]) -> None:
+        """Store the outcome here and now, on every pool alike; Celery's own writing then rests.
+
+        Celery would lose what its result backend raises on the threads and solo pools.
+
+        Raises:
+            Reject: the result backend stayed away; a worker gets the task again.
+        """
+        try:
+            hold(step, f"the outcome of task {task_id}")
+        except Unavailable as error:
+            raise Reject(str(error), requeue=True) from error
+        self.backend.settled.add(task_id)
 
     # -- the claim -----------------------------------------------------------------------------
 
@@ -111,21 +120,29 @@ class EndpointTask(Task):
         task_id = self.request.id
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         try:
-            if not (self.request.headers or {}).get(HEADER):
-                self._adopt(task_id, args, kwargs)
-            claim = self.backend.store.begin(
-                task_id, retries=self.request.retries, redelivered=redelivered
+            claim = hold(
+                lambda: self._begin(task_id, args, kwargs, redelivered=redelivered),
+                f"task {task_id}",
             )
         except Unavailable as error:
-            logger.warning("task %s goes back to the queue: %s", task_id, error)
-            time.sleep(_GIVE_BACK_PAUSE)  # or the message would go round and round
             raise Reject(str(error), requeue=True) from error
         record = claim.record
         if record is None or not claim.won:
             logger.info("task %s is not run: it is %s", task_id, _state(record))
             raise Ignore
+        if record.cancel_requested:
+            self._settle_ignored(record)
         self._stop_if_poisonous(record)
         return record, claim.input or b""
+
+    def _begin(
+        self, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, redelivered: bool
+    ) -> Claim:
+        if not (self.request.headers or {}).get(HEADER):
+            self._adopt(task_id, args, kwargs)
+        return self.backend.store.begin(
+            task_id, retries=self.request.retries, redelivered=redelivered
+        )
 
     def _adopt(self, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Give a record to a task that somebody sent with Celery's own ``send_task``."""
@@ -147,47 +164,43 @@ class EndpointTask(Task):
     def _stop_if_poisonous(self, record: TaskRecord) -> None:
         crashes = record.attempts - record.retries - 1
         if crashes > MAX_CRASHES:
-            message = f"its worker died {crashes} times while it ran"
-            self.backend.store.fail(
-                record.id, TaskError(type="WorkerLost", message=message), known=record
-            )
+            message = f"its worker was lost {crashes} times while it ran"
+            error = TaskError(type="WorkerLost", message=message)
+            self._settle(record.id, lambda: self.backend.store.fail(record.id, error, known=record))
             logger.error("task %s ends as failure: %s", record.id, message)
             raise Reject(message, requeue=False)
 
     # -- the attempt ---------------------------------------------------------------------------
 
-    def _attempt(self, record: TaskRecord, packed_input: bytes) -> Payload:
-        run = Run(
-            task_id=record.id,
-            timeout=self.endpoint.options.timeout,
-            give_up=lambda stop: self._give_up(record, stop),
-        )
+    def _attempt(self, run: Run, record: TaskRecord, packed_input: bytes) -> Payload:
         context = Context(
             task_id=record.id,
             attempt=record.attempts,
             request=RequestInfo(headers=record.headers),
-            on_progress=lambda progress: setattr(run, "progress", progress),
+            on_progress=run.tell,
             asked_to_stop=lambda: run.stop is not None,
+            on_coroutine=lambda cancel: setattr(run, "cancel", cancel),
         )
-        try:
-            with (
-                tempfile.TemporaryDirectory(prefix="bentotask-") as workdir,
-                self._guard().watching(run),
-            ):
-                return invoke(
-                    self.endpoint, self._instance(), unpack(packed_input), context, Path(workdir)
-                )
-        finally:
-            if run.progress is not None:
-                # Rides along with the outcome, so that the last word is never lost to throttling.
-                self.backend.running[record.id] = replace(record, progress=run.progress)
+        with (
+            tempfile.TemporaryDirectory(prefix="bentotask-") as workdir,
+            self._guard().watching(run),
+        ):
+            return invoke(
+                self.endpoint, self._instance(), unpack(packed_input), context, Path(workdir)
+            )
 
-    def _give_up(self, record: TaskRecord, stop: TaskStopped) -> None:
-        """End the record of an attempt that cannot be interrupted, and its process if we may."""
-        if isinstance(stop, TaskTimeout):
-            self.backend.store.fail(record.id, _error(stop), known=record)
-        else:
+    def _give_up(self, record: TaskRecord, run: Run) -> None:
+        """End the record of an attempt that cannot be interrupted, and its process if we may.
+
+        Such an attempt is not tried again: the next would block as well.
+        """
+        if isinstance(run.stop, TaskTimeout):
+            error = task_error(TimedOut(str(run.stop)))
+            self.backend.store.fail(record.id, error, known=record)
+        elif self._asked_to_stop(record.id):
             self.backend.store.stop(record.id, known=record)
+        if run.ended:
+            return  # it did end meanwhile, and the process is on its next task
         if self.kill is None:
             logger.error(
                 "task %s does not end although it was stopped; this pool cannot kill it, and its "
@@ -202,25 +215,73 @@ class EndpointTask(Task):
     def _stopped(self, record: TaskRecord, stop: TaskStopped) -> Payload:
         if isinstance(stop, TaskTimeout):
             return self._failed(record, TimedOut(str(stop)))
-        self.backend.store.stop(record.id, known=self.backend.running[record.id])
+        if hold(lambda: self._asked_to_stop(record.id), f"task {record.id}"):
+            self._settle_ignored(record)
+        logger.warning("task %s: a later attempt has begun, so this one ends", record.id)
         raise Ignore from stop
 
-    def _failed(self, record: TaskRecord, error: Exception) -> Payload:
-        """Try again later, or raise what Celery shall store as the failure."""
-        retries = record.retries
-        # A status under 500 says that the input is at fault, and it will be next time too.
-        hopeless = isinstance(error, HTTPError) and error.status < 500
-        if hopeless or retries >= self.endpoint.options.retry:
-            raise error
-        countdown = backoff(retries)
+    def _settle_ignored(self, record: TaskRecord) -> NoReturn:
+        """End a task as cancelled; Celery writes nothing of its own then."""
+        self._settle(record.id, lambda: self.backend.store.stop(record.id, known=record))
+        self.backend.settled.discard(record.id)
+        raise Ignore
+
+    def _asked_to_stop(self, task_id: str) -> bool:
         try:
-            self._queue().publish(
-                self.endpoint, record.id, retries=retries + 1, countdown=countdown
+            return self.backend.store.get(task_id).cancel_requested
+        except TaskNotFound:
+            return False
+
+    def _failed(self, record: TaskRecord, error: Exception) -> Payload:
+        """Try again later, or store the failure and raise it for Celery to tell.
+
+        Raises:
+            Retry: another attempt is on the queue.
+        """
+        outcome = task_error(error)
+        if hopeless(error) or record.retries >= self.endpoint.options.retry:
+            self._settle(
+                record.id, lambda: self.backend.store.fail(record.id, outcome, known=record)
+            )
+            raise error
+        self._settle(
+            record.id, lambda: self.backend.store.attempt_failed(record.id, outcome, known=record)
+        )
+        if hold(lambda: self._asked_to_stop(record.id), f"task {record.id}"):
+            self.backend.settled.discard(record.id)
+            self._settle_ignored(record)
+        self._again(record, error)
+
+    def _again(self, record: TaskRecord, error: Exception) -> NoReturn:
+        countdown = backoff(record.retries)
+        try:
+            hold(
+                lambda: self._queue().publish(
+                    self.endpoint, record.id, retries=record.retries + 1, countdown=countdown
+                ),
+                f"the next attempt of task {record.id}",
             )
         except Unavailable as unavailable:
-            logger.warning("task %s goes back to the queue: %s", record.id, unavailable)
+            self.backend.settled.discard(record.id)
             raise Reject(str(unavailable), requeue=True) from error
         raise Retry(exc=error, when=countdown) from error
+
+
+def hopeless(error: Exception) -> bool:
+    """Tell whether the input is at fault, so that another attempt would fail as well.
+
+    A status under 500 says so, except for those that ask to come back later.
+    """
+    status = own_status(error)
+    return status is not None and status < 500 and status not in {408, 425, 429}
+
+
+def _told(record: TaskRecord, run: Run) -> TaskRecord:
+    """Return the record with the attempt's last word, which rides along with its outcome.
+
+    So none is lost to throttling.
+    """
+    return record if run.last_word is None else replace(record, progress=run.last_word)
 
 
 def task_class(endpoint: Endpoint) -> type[EndpointTask]:
@@ -234,7 +295,8 @@ def task_class(endpoint: Endpoint) -> type[EndpointTask]:
     }
     if endpoint.options.timeout is not None:
         # The guard stops an attempt; Celery's own limit is for one that blocks even the guard.
-        options["time_limit"] = endpoint.options.timeout + 2 * GRACE
+        # It leaves time to hold an outcome, and the next attempt, for servers that are away.
+        options["time_limit"] = endpoint.options.timeout + 2 * GRACE + 2 * HOLD
     return type(endpoint.name, (EndpointTask,), options)
 
 
@@ -249,10 +311,6 @@ def backoff(retries: int) -> float:
     """
     ceiling = min(float(2**retries), MAX_BACKOFF)
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
-
-
-def _error(stop: TaskStopped) -> TaskError:
-    return TaskError(type=TimedOut.__name__, message=str(stop))
 
 
 def _state(record: TaskRecord | None) -> str:

@@ -64,3 +64,28 @@ class Fragile:
 wsgi = Fragile.wsgi
 celery = Fragile.celery
 '''
+
+#: Tasks that wait in a coroutine, and one that always fails.
+ASYNC: Final = """
+import asyncio
+from pathlib import Path
+
+import bentotask
+
+
+@bentotask.service(workers=1)
+class Waiting:
+    @bentotask.task(timeout=1)
+    async def wait(self, seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        Path("went_on").touch()
+        return seconds
+
+    @bentotask.task(retry=5)
+    def fail(self) -> None:
+        raise RuntimeError("always")
+
+
+wsgi = Waiting.wsgi
+celery = Waiting.celery
+"""

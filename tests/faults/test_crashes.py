@@ -62,7 +62,7 @@ def test_a_task_that_always_kills_its_process_ends_as_failure(lab: Lab) -> None:
     assert {lab.ended("mark", i)["status"] for i in others} == {"success"}
     ended = lab.ended("die", poison, timeout=120)
     assert ended["status"] == "failure"
-    assert "WorkerLost: its worker died 4 times" in ended["error"]
+    assert "WorkerLost: its worker was lost 4 times" in ended["error"]
 
 
 def test_a_task_that_exits_is_a_failure_and_not_a_crash(lab: Lab) -> None:

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from tests.faults.lab import Lab
-from tests.faults.services import FRAGILE
+from tests.faults.services import ASYNC, FRAGILE
 from tests.servers.process import wait_until
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.redis import Redis
@@ -64,3 +64,33 @@ def test_a_running_task_is_stopped_by_force(lab: Lab) -> None:
     forced = requests.put(url, params={"task_id": task, "force": "true"}, timeout=30)
     assert forced.json()["status"] == "cancelled"
     assert lab.ended("mark", lab.submit("mark", n=1))["status"] == "success"
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_coroutine_is_stopped_and_stays_so(
+    pool: str, rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path
+) -> None:
+    """It ends where it waits, on every pool, and does not go on with the next one's loop."""
+    lab = Lab(tmp_path, rabbitmq.revive(), redis.revive(), ("-P", pool))
+    try:
+        lab.serve("waiting", ASYNC)
+        ended = lab.ended("wait", lab.submit("wait", seconds=2))
+        assert (ended["status"], ended["error"][:8]) == ("failure", "TimedOut")
+        for _ in range(3):
+            assert lab.ended("wait", lab.submit("wait", seconds=0.5))["status"] == "success"
+            (lab.site.directory / "went_on").unlink()
+        assert not (lab.site.directory / "went_on").exists()
+    finally:
+        lab.close()
+
+
+def test_a_task_between_two_attempts_is_stopped_at_once(lab: Lab) -> None:
+    """``force=true`` ends it, and the message of its next attempt finds it ended."""
+    lab.serve("waiting", ASYNC)
+    task = lab.submit("fail")
+    wait_until(lambda: lab.status("fail", task)["attempts"] == 3, 30, "two attempts have failed")
+    url = f"{lab.site.url}/fail/cancel"
+    forced = requests.put(url, params={"task_id": task, "force": "true"}, timeout=30)
+    assert forced.json()["status"] == "cancelled"
+    wait_until(lambda: f"{task} is not run: it is cancelled" in lab.worker.log(), 30, "it came")
+    assert lab.status("fail", task)["attempts"] == 3

@@ -125,7 +125,48 @@ def test_a_result_is_held_until_the_backend_is_back(lab: Lab, redis: Redis) -> N
     task = lab.submit("long", seconds=1.5)
     wait_until(lambda: lab.status("long", task)["status"] == "in_progress", 10, "it runs")
     redis.pause()
-    wait_until(lambda: "its outcome is held" in lab.worker.log(), 30, "the worker holds it")
+    wait_until(
+        lambda: f"the outcome of task {task} is held" in lab.worker.log(), 30, "the worker holds it"
+    )
     redis.resume()
     ended = lab.ended("long", task)
     assert (ended["status"], ended["attempts"]) == ("success", 1)
+
+
+@pytest.mark.parametrize("hurt", [RabbitMQ.pause, RabbitMQ.kill], ids=["stopped", "killed"])
+def test_a_cancel_does_not_wait_for_the_broker(
+    lab: Lab, rabbitmq: RabbitMQ, hurt: Callable[[RabbitMQ], object]
+) -> None:
+    """The claim decides; telling the workers only saves them a look, and may fail."""
+    lab.serve("fragile", FRAGILE, worker=False)
+    url = f"{lab.site.url}/mark/cancel"
+    ids = [submit(lab, n).json()["task_id"] for n in (1, 2)]
+    warm = requests.put(url, params={"task_id": ids[0]}, timeout=PATIENCE)
+    hurt(rabbitmq)
+    cold = requests.put(url, params={"task_id": ids[1]}, timeout=PATIENCE)
+    assert [r.json()["status"] for r in (warm, cold)] == ["cancelled", "cancelled"]
+    rabbitmq.revive()
+    lab.start_worker()
+    last = submit(lab, 3).json()["task_id"]
+    assert lab.ended("mark", last)["status"] == "success"
+    assert ran(lab) == [3]
+
+
+def test_a_worker_drops_a_revoked_message_without_running_it(lab: Lab) -> None:
+    """Celery's worker understands the revoke that we send."""
+    lab.serve("fragile", FRAGILE)
+    running = [lab.submit("long", seconds=2) for _ in range(2)]
+    for task in running:
+        wait_until(lambda i=task: lab.status("long", i)["status"] == "in_progress", 10, "it runs")  # type: ignore[misc]
+    waiting = [lab.submit("mark", n=n) for n in range(2)]
+    url = f"{lab.site.url}/mark/cancel"
+    for task in waiting:
+        assert requests.put(url, params={"task_id": task}, timeout=PATIENCE).ok
+    wait_until(
+        lambda: all(f"flagged as revoked: {task}" in lab.worker.log() for task in waiting),
+        10,
+        "the worker knows",
+    )
+    assert {lab.ended("long", task)["status"] for task in running} == {"success"}
+    wait_until(lambda: "Discarding revoked task" in lab.worker.log(), 10, "it drops them")
+    assert ran(lab) == []

@@ -138,11 +138,6 @@ class PostgreSQL(Server):
         ) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
-    def _signal_family(self, signum: int) -> None:
-        for process in self._family():
-            with contextlib.suppress(psutil.NoSuchProcess):  # its helpers come and go
-                process.send_signal(signum)
-
     def _family(self) -> list[psutil.Process]:
         """Return the postmaster and its children, known by the directory they all work in."""
         family = []

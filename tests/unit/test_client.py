@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from bentotask import errors
-from bentotask.client import Backoff
+from bentotask.client import Backoff, SyncHTTPClient
 from bentotask.record import Progress, TaskError, TaskStatus
 from tests.unit.scripted import (
     OTHER,
@@ -364,6 +365,48 @@ def test_a_damaged_result_is_a_typed_error(driver: Driver, server: Server, task:
     assert (caught.value.status, caught.value.body) == (200, "{")
 
 
+@pytest.mark.parametrize(
+    ("output", "media_type", "body"),
+    [
+        ({}, "text/plain", b"\xff"),
+        ({"type": "file", "format": "image"}, "image/png", b"\x89PNG"),
+        (
+            {"items": {"type": "file", "format": "binary"}},
+            "application/json",
+            b'["data:;base64,A"]',
+        ),
+        ({}, "application/json", b"[" * 100_000),
+        # The schema came from the server too.
+        (None, "application/json", b"{}"),
+        ({"anyOf": 1}, "application/json", b"[1]"),
+    ],
+)
+def test_nothing_that_a_server_sends_breaks_the_codec(
+    server: Server, output: Any, media_type: str, body: bytes
+) -> None:
+    """Whatever cannot be read is an HTTPError with the endpoint's name and the answer."""
+    server.on(
+        "GET", "/schema.json", Answer(200, {"routes": [endpoint("echo") | {"output": output}]})
+    )
+    server.on("POST", "/echo", Answer(200, body, {"Content-Type": media_type}))
+    with Sync(server.url) as driver, pytest.raises(errors.HTTPError) as caught:
+        driver.do(lambda client: client.echo())
+    assert str(caught.value) == f"expected a result of echo (got 200 {media_type})"
+    assert caught.value.body == body.decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("ask", [lambda task: task.status(), lambda task: task.retry()])
+def test_an_answer_that_is_nested_without_end_is_a_typed_error(
+    driver: Driver, server: Server, task: Any, ask: Any
+) -> None:
+    """What exhausts the JSON parser is as unreadable as what is no JSON."""
+    endless = Answer(200, b"[" * 100_000, {"Content-Type": "application/json"})
+    server.on("GET", "/echo/status", endless)
+    server.on("POST", "/echo/retry", endless)
+    with pytest.raises(errors.HTTPError, match=r"expected (the status of )?a task \(got 200"):
+        driver.do(lambda _: ask(task))
+
+
 # Waiting
 
 
@@ -517,6 +560,40 @@ def test_map_may_be_left_early(driver: Driver, server: Server, worker: dict[str,
         return take()
 
     assert driver.do(first) == {"of": "a"}
+
+
+@pytest.mark.parametrize("leave", [StopIteration, KeyError], ids=["break", "error"])
+def test_map_is_left_without_waiting(server: Server, leave: type[Exception]) -> None:
+    """A ``break`` or an error in the loop takes effect while other items are still running."""
+    begun, release = threading.Event(), threading.Event()
+    released: list[bool] = []
+
+    def answer(seen: Seen) -> Answer:
+        if json.loads(seen.body)["prompt"] != "first":
+            begun.set()
+            released.append(release.wait(5))
+        return Answer(200, {})
+
+    def take(client: SyncHTTPClient) -> None:
+        for _ in client.echo.map(["first", "second", "third"], concurrency=2):
+            assert begun.wait(5)
+            if leave is StopIteration:
+                break
+            raise leave
+
+    server.on("POST", "/echo", answer)
+    api = {"routes": [endpoint("echo", is_task=False, prompt={"type": "string"})]}
+    server.on("GET", "/schema.json", Answer(200, api))
+    with SyncHTTPClient(server.url) as client:
+        with contextlib.nullcontext() if leave is StopIteration else pytest.raises(leave):
+            take(client)
+        assert released == []
+        release.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("bentotask-map"):
+                thread.join(5)
+    assert released == [True]
+    assert "third" not in {json.loads(seen.body)["prompt"] for seen in server.asked("/echo")}
 
 
 def test_map_refuses_no_concurrency(driver: Driver) -> None:

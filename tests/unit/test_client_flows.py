@@ -159,6 +159,23 @@ def test_a_wait_gives_up_on_a_server_that_stays_away() -> None:
     assert len(talk.holds) == _flows.PATIENCE
 
 
+def test_progress_survives_a_server_that_is_away_for_a_moment() -> None:
+    """Neither a 503 nor a lost connection ends it, and no question is held back by the server."""
+    away = said("broker", 503, **{"retry-after": "9"})
+    talk = Conversation(away, *[BROKEN] * (1 + _flows.REPEATS), said("pending"), said("success"))
+    assert talk.outcome(_flows.next_progress(ECHO, TASK, None, EVEN)) is None
+    assert set(talk.holds) == {0}
+    assert [pause for pause in talk.pauses if pause >= 1] == [9, 1, 2]
+
+
+def test_progress_gives_up_on_a_server_that_stays_away() -> None:
+    """The patience is that of a wait."""
+    talk = Conversation(said("broker", 503))
+    with pytest.raises(errors.Unavailable, match="broker"):
+        talk.outcome(_flows.next_progress(ECHO, TASK, None, EVEN))
+    assert len(talk.holds) == _flows.PATIENCE
+
+
 def test_readiness_is_waited_for() -> None:
     """Neither a refused connection nor a 503 ends the wait; a 200 does."""
     talk = Conversation(BROKEN, said("starting", 503), said("ready"))

@@ -62,6 +62,24 @@ def test_rpc_results_are_refused_with_the_reason() -> None:
         settings.require_result_backend()
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["memory://", "cache+memory://", "disabled://", "db+sqlite://", "db+sqlite:///:memory:"],
+)
+def test_results_of_one_process_are_refused(url: str) -> None:
+    """No web process would ever see what a worker did."""
+    settings = Settings.from_environ({"BENTOTASK_RESULT_BACKEND": url})
+    with pytest.raises(ConfigurationError, match="one of its own"):
+        settings.require_result_backend()
+
+
+@pytest.mark.parametrize("url", ["db+sqlite:////var/t.db", "db+sqlite:///t.db", "file:///t"])
+def test_results_that_processes_share_are_taken(url: str) -> None:
+    """A path makes the difference."""
+    settings = Settings.from_environ({"BENTOTASK_RESULT_BACKEND": url})
+    assert settings.require_result_backend() == url
+
+
 @pytest.mark.parametrize("url", ["amqp//guest@host", "localhost", "redis://host:port/0"])
 def test_a_url_with_a_typo_is_told_with_its_source(url: str) -> None:
     """A typo must not surface as a time-out."""
@@ -92,6 +110,7 @@ def test_a_child_reads_the_same_settings() -> None:
     ("url", "shown"),
     [
         ("amqp://user:p@ss@h/v", "amqp://user:***@h/v"),
+        ("amqp://user:pa/ss@h/v", "amqp://user:***@h/v"),
         ("redis://:pw@h/0", "redis://:***@h/0"),
         ("redis://h/0", "redis://h/0"),
     ],

@@ -137,6 +137,15 @@ def same_name() -> Any:
     return Svc
 
 
+def reserved() -> Any:
+    @bentotask.service
+    class Svc:
+        @bentotask.task
+        def livez(self) -> None: ...
+
+    return Svc
+
+
 def task_with(**options: Any) -> Callable[[], Any]:
     def declare() -> Any:
         class Svc:
@@ -159,6 +168,7 @@ def service_with(**options: Any) -> Callable[[], Any]:
         (dunder, r"Svc\.__run__.*call it run"),
         (twice, r"decorated twice"),
         (undecorated, r"Empty has no endpoint"),
+        (reserved, r"Svc\.livez: /livez is a route that the service answers itself"),
         (same_route, r"both answer /run/status; give one another route="),
         (same_name, r"both named run; give one another name="),
         (task_with(retri=3), r"Svc\.run: unknown option retri=; did you mean retry=\?"),

@@ -21,9 +21,9 @@ class CountingStore(MemoryStore):
         super().__init__()
         self.reports: list[Progress | None] = []
 
-    def report(self, task_id: str, progress: Progress | None) -> bool:
+    def report(self, task_id: str, progress: Progress | None, *, attempt: int = 0) -> bool:
         self.reports.append(progress)
-        return super().report(task_id, progress)
+        return super().report(task_id, progress, attempt=attempt)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def running(store: CountingStore, timeout: float | None = None) -> Run:
     record = TaskRecord.submitted(new_task_id(), "Svc.run", 60.0)
     store.put(record, b"")
     store.begin(record.id)
-    return Run(task_id=record.id, timeout=timeout, give_up=lambda _: None)
+    return Run(task_id=record.id, attempt=1, timeout=timeout, give_up=lambda: None)
 
 
 def work(seconds: float) -> int:
@@ -68,7 +68,7 @@ def test_progress_is_throttled(store: CountingStore) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             told += 1
-            run.progress = Progress(current=told)
+            run.tell(Progress(current=told))
     assert told > 1000
     assert 1 <= len(store.reports) <= seconds / LOOK + 1
 
@@ -117,3 +117,21 @@ def test_the_next_task_of_the_thread_is_left_alone(store: CountingStore) -> None
             work(20)
         with guard.watching(running(store)):
             assert work(LOOK * 1.5) > 0
+
+
+def test_an_attempt_that_was_superseded_stops(store: CountingStore) -> None:
+    """The broker had lost this worker and gave the task to another: one of the two is enough."""
+    run = running(store)
+    store.begin(run.task_id, redelivered=True)
+    with pytest.raises(TaskStopped), Guard(store).watching(run):
+        work(20 * ASK)
+
+
+def test_one_tasks_trouble_leaves_the_others_their_guard(store: CountingStore) -> None:
+    """Whatever goes wrong in a look, the next one comes."""
+    guard, run = Guard(store), running(store)
+    run.unwritten = Progress(current=object())  # type: ignore[arg-type]  # no JSON
+    with guard.watching(run):
+        work(LOOK * 1.5)
+    with pytest.raises(TaskTimeout), guard.watching(running(store, timeout=LOOK / 4)):
+        work(20)

@@ -79,6 +79,26 @@ def test_nothing_leaves_a_terminal_state(end: object) -> None:
     assert steps == [None] * len(steps)
 
 
+def test_a_message_of_an_earlier_attempt_does_not_run() -> None:
+    """Its automatic retry is on its way or under way already."""
+    assert RUNNING is not None
+    retried = RUNNING.begun(retries=1)
+    assert retried is not None
+    assert retried.begun(retries=0, redelivered=True) is None
+
+
+def test_a_task_that_waits_for_its_next_attempt_stops_at_once() -> None:
+    """No worker runs it that could be asked."""
+    assert RUNNING is not None
+    waiting = RUNNING.attempt_failed(ERROR)
+    asked = RUNNING.stop_requested()
+    assert waiting is not None
+    assert asked is not None
+    stopped = waiting.stop_requested()
+    assert stopped is not None
+    assert (stopped.status, asked.status) == (TaskStatus.CANCELLED, TaskStatus.IN_PROGRESS)
+
+
 def test_retention_counts_from_completion() -> None:
     """A task that waits or runs never expires."""
     assert not PENDING.is_expired(PENDING.created_at + 10**9)

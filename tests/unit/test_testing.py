@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import bentotask
@@ -15,7 +19,8 @@ from bentotask.errors import (
     TaskFailed,
     TaskNotFound,
 )
-from bentotask.record import TaskStatus, new_task_id
+from bentotask.invocation import invoke
+from bentotask.record import Progress, TaskStatus, new_task_id
 from bentotask.testing import inline_dispatcher
 
 
@@ -149,3 +154,45 @@ def test_progress_outside_of_a_task_is_harmless() -> None:
     bentotask.progress(1, 2)
     with pytest.raises(NotInTaskError):
         bentotask.current()
+
+
+def test_progress_takes_numbers_of_any_kind() -> None:
+    """Numpy's too, which JSON does not know; what is no number at all is not told."""
+    told: list[Progress] = []
+    context = bentotask.Context(on_progress=told.append)
+    context.progress(np.float64(3.0), np.float64(9.5), "third")
+    context.progress(float("nan"))
+    assert told == [Progress(current=3, total=9.5, message="third")]
+    assert type(told[0].current) is int
+
+
+def test_a_cancelled_coroutine_does_not_go_on_with_the_next() -> None:
+    """What stops an async task ends its loop, and with it all that it had begun."""
+    steps: list[str] = []
+    cancels: list[Callable[[], object]] = []
+
+    async def aside() -> None:
+        await asyncio.sleep(0.1)
+        steps.append("aside")
+
+    @bentotask.service
+    class Async:
+        @bentotask.task
+        async def stopped(self) -> None:
+            self.aside = asyncio.create_task(aside())
+            cancels[0]()
+            await asyncio.sleep(0.2)
+            steps.append("after the stop")
+
+        @bentotask.task
+        async def next(self) -> None:
+            await asyncio.sleep(0.4)
+            steps.append("next")
+
+    service: Any = Async
+    instance, ends = service(), service.spec.endpoints
+    context = bentotask.Context(on_coroutine=cancels.append)
+    with pytest.raises(asyncio.CancelledError):
+        invoke(ends["stopped"], instance, {}, context, Path())
+    invoke(ends["next"], instance, {}, bentotask.Context(), Path())
+    assert steps == ["next"]

@@ -9,6 +9,8 @@ import pytest
 
 import bentotask
 from bentotask.store.backend import ResultBackend
+from bentotask.store.holding import HOLD
+from bentotask.worker.guard import GRACE
 
 OURS = {
     "BENTOTASK_BROKER_URL": "amqp://ours//",
@@ -66,6 +68,34 @@ def test_importing_a_module_needs_no_broker(monkeypatch: pytest.MonkeyPatch) -> 
     assert service.wsgi.test_client().get("/livez").status_code == 200
 
 
+def test_routes_that_look_alike_are_told_apart(environ: pytest.MonkeyPatch) -> None:
+    """An endpoint may be called like another's verb, as long as no path is shared."""
+
+    class Svc:
+        @bentotask.task
+        def run(self) -> None: ...
+
+        @bentotask.api
+        def run_submit(self) -> str:
+            return "api"
+
+        @bentotask.api(route="/a/b")
+        def nested(self) -> str:
+            return "nested"
+
+        @bentotask.api(route="/a_b")
+        def flat(self) -> str:
+            return "flat"
+
+    service: Any = bentotask.service(Svc)
+    client = service.wsgi.test_client()
+    assert [client.post(p).text for p in ("/run_submit", "/a/b", "/a_b")] == [
+        "api",
+        "nested",
+        "flat",
+    ]
+
+
 def test_a_service_tells_celery_its_limits(environ: pytest.MonkeyPatch) -> None:
     """Slots, memory, one message at a time, and a visibility beyond the longest task."""
     conf = Model.celery.conf  # type: ignore[attr-defined]  # mypy takes the class for what it was
@@ -85,7 +115,7 @@ def test_tasks_are_safe_by_default(environ: pytest.MonkeyPatch) -> None:
     """Acknowledged late, given back when a process dies, limited, under a readable name."""
     task = Model.celery.tasks["Model.run"]  # type: ignore[attr-defined]
     assert (task.acks_late, task.reject_on_worker_lost, task.track_started) == (True, True, False)
-    assert (task.max_retries, task.time_limit) == (2, 8 * 3600 + 10)
+    assert (task.max_retries, task.time_limit) == (2, 8 * 3600 + 2 * GRACE + 2 * HOLD)
     assert task.__doc__ == "Give it back."
 
 
