@@ -29,7 +29,7 @@ from bentotask.codec import Payload
 from bentotask.errors import HTTPError, TaskNotFound, Unavailable
 from bentotask.record import TaskError, TaskStatus
 from bentotask.store import Claim, Store, open_store
-from bentotask.store.holding import hold
+from bentotask.store.holding import StayedAway, hold
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class ResultBackend(BaseBackend):
 def _hold_aside(step: Callable[[], object], what: str) -> None:
     try:
         hold(step, what)
-    except Unavailable:
+    except StayedAway:
         logger.exception("%s is not stored: the result backend stayed away", what)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from bentotask.errors import Unavailable
+from bentotask.errors import BentotaskError, TooManyRequests, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +19,13 @@ T = TypeVar("T")
 HOLD: Final = 60.0
 
 
+class StayedAway(BentotaskError):
+    """A server was away for longer than :data:`HOLD`.
+
+    Not an ``Unavailable``: a task's own code may raise that, of a service that it called.
+    """
+
+
 def hold(step: Callable[[], T], what: str) -> T:
     """Repeat ``step`` with growing pauses until its server answers.
 
@@ -27,15 +34,15 @@ def hold(step: Callable[[], T], what: str) -> T:
         what: what is held, for the log.
 
     Raises:
-        Unavailable: the server stayed away for longer than :data:`HOLD`.
+        StayedAway: for longer than :data:`HOLD` the server was away, or its queue full.
     """
     started, pause = time.monotonic(), 0.1
     while True:
         try:
             return step()
-        except Unavailable as error:
+        except (Unavailable, TooManyRequests) as error:
             if time.monotonic() - started > HOLD:
-                raise
+                raise StayedAway(f"{what}: {error}") from error
             logger.warning("%s is held: %s", what, error)
         time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads workers, guards nothing
         pause = min(pause * 2, 5.0)

@@ -22,7 +22,7 @@ from bentotask.loader import load
 from bentotask.queue import Queue, supported_broker
 from bentotask.store import open_store
 from bentotask.store.backend import ResultBackend
-from bentotask.worker.guard import Guard, kill_this_process
+from bentotask.worker.guard import GRACE, Guard, kill_this_process
 from bentotask.worker.instance import Instance, forget_failure
 from bentotask.worker.resources import take_gpu, take_threads
 from bentotask.worker.sweep import sweep_step
@@ -319,8 +319,8 @@ def _told_limits(pool: str, names: list[str]) -> str:
     tasks = ", ".join(names)
     if pool in _GREEN:
         return (
-            f"the {pool} pool cannot interrupt a task that runs longer than timeout= ({tasks}); "
-            "Celery kills its greenlet instead, once it yields; prefork enforces limits fully"
+            f"the {pool} pool cannot interrupt a task at timeout= ({tasks}): it ends as failure "
+            f"{GRACE:g} s later, while its greenlet goes on until it returns; prefork kills it"
         )
     if pool == "solo":
         return (

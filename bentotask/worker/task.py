@@ -16,13 +16,13 @@ from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 from bentotask.codec import Payload, pack, unpack
 from bentotask.context import Context, RequestInfo
 from bentotask.endpoint import Endpoint
-from bentotask.errors import InvalidInput, TaskNotFound, TaskStopped, TaskTimeout, Unavailable
+from bentotask.errors import InvalidInput, TaskNotFound, TaskStopped, TaskTimeout
 from bentotask.invocation import invoke
 from bentotask.queue import HEADER, Queue
 from bentotask.record import TaskError, TaskRecord, is_task_id
 from bentotask.store import Claim
 from bentotask.store.backend import ResultBackend, own_status, task_error
-from bentotask.store.holding import HOLD, hold
+from bentotask.store.holding import HOLD, StayedAway, hold
 from bentotask.worker.guard import GRACE, Guard, Run
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,16 @@ class EndpointTask(Task):
             Reject: the record cannot be reached, so the message goes back; or its workers keep
                 being lost, so it goes no further.
         """
-        record, packed_input = self._claimed(args, kwargs)
+        try:
+            return self._run(*self._claimed(args, kwargs))
+        except StayedAway as error:
+            raise Reject(str(error), requeue=True) from error
+
+    def after_return(self, status: str, retval: Any, task_id: str, *_: Any) -> None:  # noqa: ARG002
+        """Forget the task; Celery has asked for its outcome by now, if it ever does."""
+        self.backend.settled.discard(task_id)
+
+    def _run(self, record: TaskRecord, packed_input: bytes) -> Payload:
         run = Run(
             task_id=record.id,
             attempt=record.attempts,
@@ -104,14 +113,8 @@ class EndpointTask(Task):
         """Store the outcome here and now, on every pool alike; Celery's own writing then rests.
 
         Celery would lose what its result backend raises on the threads and solo pools.
-
-        Raises:
-            Reject: the result backend stayed away; a worker gets the task again.
         """
-        try:
-            hold(step, f"the outcome of task {task_id}")
-        except Unavailable as error:
-            raise Reject(str(error), requeue=True) from error
+        hold(step, f"the outcome of task {task_id}")
         self.backend.settled.add(task_id)
 
     # -- the claim -----------------------------------------------------------------------------
@@ -119,19 +122,15 @@ class EndpointTask(Task):
     def _claimed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[TaskRecord, bytes]:
         task_id = self.request.id
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
-        try:
-            claim = hold(
-                lambda: self._begin(task_id, args, kwargs, redelivered=redelivered),
-                f"task {task_id}",
-            )
-        except Unavailable as error:
-            raise Reject(str(error), requeue=True) from error
+        claim = hold(
+            lambda: self._begin(task_id, args, kwargs, redelivered=redelivered), f"task {task_id}"
+        )
         record = claim.record
         if record is None or not claim.won:
             logger.info("task %s is not run: it is %s", task_id, _state(record))
             raise Ignore
         if record.cancel_requested:
-            self._settle_ignored(record)
+            self._stop_here(record)
         self._stop_if_poisonous(record)
         return record, claim.input or b""
 
@@ -166,7 +165,10 @@ class EndpointTask(Task):
         if crashes > MAX_CRASHES:
             message = f"its worker was lost {crashes} times while it ran"
             error = TaskError(type="WorkerLost", message=message)
-            self._settle(record.id, lambda: self.backend.store.fail(record.id, error, known=record))
+            hold(
+                lambda: self.backend.store.fail(record.id, error, known=record),
+                f"the outcome of task {record.id}",
+            )
             logger.error("task %s ends as failure: %s", record.id, message)
             raise Reject(message, requeue=False)
 
@@ -216,14 +218,16 @@ class EndpointTask(Task):
         if isinstance(stop, TaskTimeout):
             return self._failed(record, TimedOut(str(stop)))
         if hold(lambda: self._asked_to_stop(record.id), f"task {record.id}"):
-            self._settle_ignored(record)
+            self._stop_here(record)
         logger.warning("task %s: a later attempt has begun, so this one ends", record.id)
         raise Ignore from stop
 
-    def _settle_ignored(self, record: TaskRecord) -> NoReturn:
-        """End a task as cancelled; Celery writes nothing of its own then."""
-        self._settle(record.id, lambda: self.backend.store.stop(record.id, known=record))
-        self.backend.settled.discard(record.id)
+    def _stop_here(self, record: TaskRecord) -> NoReturn:
+        """End a task as cancelled, of which Celery then writes nothing."""
+        hold(
+            lambda: self.backend.store.stop(record.id, known=record),
+            f"the outcome of task {record.id}",
+        )
         raise Ignore
 
     def _asked_to_stop(self, task_id: str) -> bool:
@@ -244,26 +248,19 @@ class EndpointTask(Task):
                 record.id, lambda: self.backend.store.fail(record.id, outcome, known=record)
             )
             raise error
-        self._settle(
-            record.id, lambda: self.backend.store.attempt_failed(record.id, outcome, known=record)
+        hold(
+            lambda: self.backend.store.attempt_failed(record.id, outcome, known=record),
+            f"the failed attempt of task {record.id}",
         )
         if hold(lambda: self._asked_to_stop(record.id), f"task {record.id}"):
-            self.backend.settled.discard(record.id)
-            self._settle_ignored(record)
-        self._again(record, error)
-
-    def _again(self, record: TaskRecord, error: Exception) -> NoReturn:
+            self._stop_here(record)
         countdown = backoff(record.retries)
-        try:
-            hold(
-                lambda: self._queue().publish(
-                    self.endpoint, record.id, retries=record.retries + 1, countdown=countdown
-                ),
-                f"the next attempt of task {record.id}",
-            )
-        except Unavailable as unavailable:
-            self.backend.settled.discard(record.id)
-            raise Reject(str(unavailable), requeue=True) from error
+        hold(
+            lambda: self._queue().publish(
+                self.endpoint, record.id, retries=record.retries + 1, countdown=countdown
+            ),
+            f"the next attempt of task {record.id}",
+        )
         raise Retry(exc=error, when=countdown) from error
 
 
