@@ -193,9 +193,9 @@ class TaskRecord:
             waiting=False,
         )
 
-    def attempt_failed(self, error: TaskError) -> TaskRecord | None:
-        """An attempt failed and another will follow."""
-        if self.status is not TaskStatus.IN_PROGRESS:
+    def attempt_failed(self, error: TaskError, *, attempt: int) -> TaskRecord | None:
+        """The latest attempt failed and another will follow; an earlier one has no say."""
+        if self.status is not TaskStatus.IN_PROGRESS or attempt != self.attempts:
             return None
         return self._next(error=error, waiting=True)
 

@@ -180,11 +180,12 @@ class Store(ABC):
         """End a task that stopped because it was asked to."""
         return self._step(task_id, TaskRecord.stopped, known=known)
 
-    def attempt_failed(
-        self, task_id: str, error: TaskError, *, known: TaskRecord | None = None
-    ) -> Claim:
-        """Note why an attempt failed; another follows."""
-        return self._step(task_id, lambda record: record.attempt_failed(error), known=known)
+    def attempt_failed(self, known: TaskRecord, error: TaskError) -> Claim:
+        """Note why the attempt of ``known`` failed; won means that another shall follow."""
+        attempt = known.attempts
+        return self._step(
+            known.id, lambda record: record.attempt_failed(error, attempt=attempt), known=known
+        )
 
     def report(self, task_id: str, progress: Progress | None, *, attempt: int = 0) -> bool:
         """Note how far an attempt is, and return whether it should stop.

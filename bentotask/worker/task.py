@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
+from asyncio import CancelledError
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,10 +99,12 @@ class EndpointTask(Task):
         try:
             payload = self._attempt(run, record, packed_input)
         except TaskStopped as stop:
-            return self._stopped(_told(record, run), stop)
-        except (TaskPredicate, SystemExit, GeneratorExit) as error:
-            # Celery's Ignore would leave the task in progress for ever, and sys.exit() would end
-            # the pool process and look like a crash.
+            if run.stop is not None:
+                return self._stopped(_told(record, run), stop)
+            return self._failed(_told(record, run), RuntimeError(f"the task raised {stop!r}"))
+        except (TaskPredicate, SystemExit, GeneratorExit, CancelledError) as error:
+            # Celery's Ignore would leave the task in progress for ever, and what is no Exception,
+            # such as sys.exit(), would end the pool process and look like a crash.
             return self._failed(_told(record, run), RuntimeError(f"the task raised {error!r}"))
         except Exception as error:  # noqa: BLE001 - the wall around user code: a failure is an outcome
             return self._failed(_told(record, run), error)
@@ -241,6 +244,7 @@ class EndpointTask(Task):
 
         Raises:
             Retry: another attempt is on the queue.
+            Ignore: another attempt runs already, or the task has ended.
         """
         outcome = task_error(error)
         if hopeless(error) or record.retries >= self.endpoint.options.retry:
@@ -248,10 +252,17 @@ class EndpointTask(Task):
                 record.id, lambda: self.backend.store.fail(record.id, outcome, known=record)
             )
             raise error
-        hold(
-            lambda: self.backend.store.attempt_failed(record.id, outcome, known=record),
+        claim = hold(
+            lambda: self.backend.store.attempt_failed(record, outcome),
             f"the failed attempt of task {record.id}",
         )
+        if not claim.won:
+            logger.warning(
+                "task %s: an attempt failed too late, the task is %s",
+                record.id,
+                _state(claim.record),
+            )
+            raise Ignore from error
         if hold(lambda: self._asked_to_stop(record.id), f"task {record.id}"):
             self._stop_here(record)
         countdown = backoff(record.retries)
@@ -311,4 +322,6 @@ def backoff(retries: int) -> float:
 
 
 def _state(record: TaskRecord | None) -> str:
-    return "unknown or expired" if record is None else record.status.value
+    if record is None:
+        return "unknown or expired"
+    return f"{record.status.value}, attempt {record.attempts}"

@@ -74,7 +74,7 @@ def test_nothing_leaves_a_terminal_state(end: object) -> None:
         ended.cancelled(),
         ended.stopped(),
         ended.stop_requested(),
-        ended.attempt_failed(ERROR),
+        ended.attempt_failed(ERROR, attempt=1),
     ]
     assert steps == [None] * len(steps)
 
@@ -90,13 +90,22 @@ def test_a_message_of_an_earlier_attempt_does_not_run() -> None:
 def test_a_task_that_waits_for_its_next_attempt_stops_at_once() -> None:
     """No worker runs it that could be asked."""
     assert RUNNING is not None
-    waiting = RUNNING.attempt_failed(ERROR)
+    waiting = RUNNING.attempt_failed(ERROR, attempt=1)
     asked = RUNNING.stop_requested()
     assert waiting is not None
     assert asked is not None
     stopped = waiting.stop_requested()
     assert stopped is not None
     assert (stopped.status, asked.status) == (TaskStatus.CANCELLED, TaskStatus.IN_PROGRESS)
+
+
+def test_a_superseded_attempt_has_no_say() -> None:
+    """Its failure must not send another message beside the attempt that runs now."""
+    assert RUNNING is not None
+    again = RUNNING.begun(redelivered=True)
+    assert again is not None
+    assert again.attempt_failed(ERROR, attempt=1) is None
+    assert again.attempt_failed(ERROR, attempt=2) is not None
 
 
 def test_retention_counts_from_completion() -> None:

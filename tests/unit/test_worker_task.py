@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,13 @@ from celery import Celery
 
 import bentotask
 from bentotask.codec import pack
-from bentotask.errors import InvalidInput, TaskNotFound, TooManyRequests, Unavailable
+from bentotask.errors import (
+    InvalidInput,
+    TaskNotFound,
+    TaskStopped,
+    TooManyRequests,
+    Unavailable,
+)
 from bentotask.record import TaskRecord, TaskStatus, new_task_id
 from bentotask.store import holding
 from bentotask.store.backend import ResultBackend
@@ -68,6 +75,9 @@ class Svc:
             "plain": RuntimeError("plain"),
             "called": Unavailable("theirs", body={"error": "theirs"}),
             "input": InvalidInput("no such colour"),
+            "stop": TaskStopped("of its own accord"),
+            "cancel": asyncio.CancelledError(),
+            "exit": SystemExit(3),
             "missing": TaskNotFound(body={"error": "another service's"}),
         }[how]
 
@@ -126,6 +136,14 @@ def test_a_retry_is_held_until_the_queue_takes_it(lab: Lab) -> None:
     state, record = lab.run("fail", how="plain")
     assert (state, lab.queue.published) == ("RETRY", [1])
     assert (record.waiting, str(record.error)) == (True, "RuntimeError: plain")
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel", "exit"])
+def test_what_is_no_exception_is_a_failed_attempt(lab: Lab, how: str) -> None:
+    """It neither ends the process nor leaves the task in progress without a message."""
+    state, record = lab.run("fail", how=how)
+    assert (state, lab.queue.published) == ("RETRY", [1])
+    assert str(record.error).startswith("RuntimeError: the task raised")
 
 
 @pytest.mark.parametrize("how", ["called", "missing"])
