@@ -143,8 +143,9 @@ class Service:
 
     @cached_property
     def _queue(self) -> Queue:
-        url = None if self._given_celery is not None else self.settings.require_broker()
-        return Queue(self.celery, url, self._queues)
+        # Read now, so that settings that cannot work are told before a record is stored.
+        _ = self.celery.conf["broker_url"]
+        return Queue(self.celery, self._queues)
 
     @cached_property
     def _queues(self) -> dict[str, kombu.Queue]:

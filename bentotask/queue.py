@@ -88,16 +88,13 @@ class Queue:
     """The broker's side of a service; it lives as long as the service.
 
     Args:
-        app: the Celery application that builds the messages.
-        broker_url: the broker; ``None`` for the application's own.
+        app: the Celery application that builds the messages, and names the broker: so what is
+            published goes where its workers listen, whatever a user has set on it.
         queues: the declarations of the queues that may be published to, by name.
     """
 
-    def __init__(
-        self, app: Celery, broker_url: str | None, queues: Mapping[str, kombu.Queue]
-    ) -> None:
+    def __init__(self, app: Celery, queues: Mapping[str, kombu.Queue]) -> None:
         self._app = app
-        self._broker_url = broker_url
         self._queues = queues
         self._pools: dict[int, ProducerPool] = {}
 
@@ -270,7 +267,6 @@ class Queue:
             "connect_retries_timeout": PATIENCE,
         }
         return self._app.connection_for_write(
-            self._broker_url,
             connect_timeout=PATIENCE,
             heartbeat=0,
             transport_options=options,

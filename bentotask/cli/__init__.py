@@ -39,7 +39,7 @@ class _Commands(Teaching, click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_HOMES)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         home = {**_HOMES, **_HIDDEN}.get(cmd_name)
         if home is None:
             return None
@@ -61,7 +61,7 @@ class _Commands(Teaching, click.Group):
         except BentotaskError as error:
             raise _Told(_sentence(error)) from error
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         with formatter.section("Environment, for every command"):
             formatter.write_dl([(", ".join(names), text) for names, text in _variables()])
 

@@ -14,7 +14,7 @@ from bentotask.process import Bell
 try:
     import watchfiles
 except ImportError:
-    watchfiles = None  # type: ignore[assignment]
+    watchfiles = None  # type: ignore[assignment]  # an extra, told when it is asked for
 
 #: What the bell is rung with; no signal has the number.
 CHANGED: Final = 0

@@ -72,7 +72,7 @@ class ResultBackend(BaseBackend):
         result: Any,
         state: str,
         traceback: Any = None,  # noqa: ARG002 - a traceback is logged where it happened, never stored
-        request: Any = None,  # noqa: ARG002
+        request: Any = None,  # noqa: ARG002 - the record knows all that it would tell
         **_: Any,
     ) -> Any:
         """Take the step that ``state`` means; in a terminal record nothing changes any more.

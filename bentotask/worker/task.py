@@ -85,7 +85,7 @@ class EndpointTask(Task):
         except StayedAway as error:
             raise Reject(str(error), requeue=True) from error
 
-    def after_return(self, status: str, retval: Any, task_id: str, *_: Any) -> None:  # noqa: ARG002
+    def after_return(self, status: str, retval: Any, task_id: str, *_: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Forget the task; Celery has asked for its outcome by now, if it ever does."""
         self.backend.settled.discard(task_id)
 

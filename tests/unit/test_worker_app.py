@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +110,27 @@ def test_what_a_user_sets_on_the_application_wins(environ: pytest.MonkeyPatch) -
     celery = declared().celery
     celery.conf.update(worker_concurrency=7)
     assert celery.conf.worker_concurrency == 7
+
+
+def test_a_missing_broker_is_told_before_anything_is_stored(
+    environ: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A submit answers 503 with the variable's name, and leaves no record behind."""
+    environ.delenv("BENTOTASK_BROKER_URL")
+    environ.setenv("BENTOTASK_RESULT_BACKEND", f"file://{tmp_path}")
+    answer = declared().wsgi.test_client().post("/run/submit", json={})
+    assert answer.status_code == 503
+    assert "BENTOTASK_BROKER_URL" in answer.json["error"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_published_goes_where_the_workers_listen(environ: pytest.MonkeyPatch) -> None:
+    """Also when a user has set another broker on the application."""
+    service = declared()
+    service.celery.conf.update(broker_url="amqp://moved//")
+    publishing = service._queue._connection().as_uri()
+    assert publishing == service.celery.connection_for_read().as_uri()
+    assert "moved" in publishing
 
 
 def test_tasks_are_safe_by_default(environ: pytest.MonkeyPatch) -> None:
